@@ -1,0 +1,168 @@
+// Package experiments holds what an experiment is before and after it is run:
+// its file form, the resolved plan, its actions, and the judgement of its
+// journals. Nothing in it takes time; package runner does.
+package experiments
+
+import (
+	"context"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// Experiment is a steady-state hypothesis, load, a method and expectations, as
+// one YAML file or a Go value.
+type Experiment struct {
+	Version int    `yaml:"version" json:"version"`
+	Name    string `yaml:"name" json:"name"`
+	// Title is one line; Description says why one would want to know.
+	Title       string   `yaml:"title" json:"title"`
+	Description string   `yaml:"description" json:"description,omitempty"`
+	Labels      []string `yaml:"labels" json:"labels,omitempty"`
+	// Processor is low or high (default): experiments that use little of it
+	// may run beside each other.
+	Processor string `yaml:"processor" json:"processor,omitempty"`
+	// Replicas overrides the subject's number. Zero: the subject's.
+	Replicas int `yaml:"replicas" json:"replicas,omitempty"`
+	// SteadyState must hold before the first fault, and again after the last
+	// one has been taken back.
+	SteadyState SteadyState `yaml:"steady_state" json:"steady_state,omitempty"`
+	Load        Load        `yaml:"load" json:"load,omitempty"`
+	Method      []Step      `yaml:"method" json:"method"`
+	// Recovery is how long the load goes on after the last step has ended.
+	// Default 5s.
+	Recovery time.Duration `yaml:"recovery" json:"recovery,omitempty"`
+	// Settle is how long is waited after the load, for what is still under way
+	// to end and to be counted. Default 1s.
+	Settle time.Duration `yaml:"settle" json:"settle,omitempty"`
+	Expect []Expectation `yaml:"expect" json:"expect"`
+
+	// File is where it was read from.
+	File string `yaml:"-" json:"-"`
+}
+
+// SteadyState is the steady-state hypothesis.
+type SteadyState struct {
+	// For is how long the load runs before the first step. Default 3s.
+	For time.Duration `yaml:"for" json:"for,omitempty"`
+	// Expect is judged on that window by the gate before the first fault.
+	// Default: success at the promised ratio.
+	Expect []Expectation `yaml:"expect" json:"expect,omitempty"`
+}
+
+// Load is the load that runs through steady state, method and recovery.
+type Load struct {
+	// Rate in hits a second. Zero: the subject's ordinary rate. Negative: no
+	// load but the method's own attacks.
+	Rate float64 `yaml:"rate" json:"rate,omitempty"`
+	// Routes restricts the traffic to these requests. Empty: all.
+	Routes []string `yaml:"routes" json:"routes,omitempty"`
+	// Uses restricts the traffic to requests that use this dependency (a name
+	// or a kind), where the subject says what uses what.
+	Uses string `yaml:"uses" json:"uses,omitempty"`
+	// Timeout overrides the traffic's own.
+	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
+	// Shape is constant (default), ramp, steps or spike; To is the rate at the
+	// end of a ramp or the height of a spike.
+	Shape string  `yaml:"shape" json:"shape,omitempty"`
+	To    float64 `yaml:"to" json:"to,omitempty"`
+	// Steps is how many equal steps "steps" takes from Rate to To. Default 5.
+	Steps int `yaml:"steps" json:"steps,omitempty"`
+}
+
+// Step is one timed step of the method.
+type Step struct {
+	// Name defaults to the action's kind.
+	Name string
+	// At is when it begins, since the end of the steady-state window.
+	At time.Duration
+	// For is how long it stays in force; zero for actions that end by
+	// themselves, and for faults until the end of the method.
+	For time.Duration
+	// On names the target: a dependency's name or kind (http, postgres, redis,
+	// tcp), "replica" (one, drawn from the seed), "replicas" (each of them) or
+	// a replica's name.
+	On string
+	// Class is fault, operation or probe; Kind the name it is registered
+	// under. In files: `fault: {latency: {latency: 300ms}}`.
+	Class, Kind string
+	Action      Action
+}
+
+// Expectation is a detector with its parameters, as an entry of expect. In
+// files: `jitter: {}` or `success: {ratio: 0.99, during: fault}`.
+type Expectation struct {
+	Kind     string
+	Detector detect.Detector
+}
+
+// Action is one shape for fault, operation and probe.
+type Action interface {
+	// String is the action in one line.
+	String() string
+	// Supports says why the action cannot be done to the target's kind in the
+	// subject; nil when it can.
+	Supports(s *subject.Subject, target string) error
+	// Start begins the action and returns when it is in force or under way.
+	// Stop takes it back (fault) or waits for its end (operation, probe); it is
+	// called exactly once, with a context of its own.
+	Start(ctx context.Context, x *Execution) (stop func(context.Context) error, err error)
+	// Witness says from the journal whether the action was in force and
+	// exercised, as faults.Fault does.
+	Witness(j journal.Journal, target string, w journal.Window) error
+}
+
+// Execution is what an action has to work with while the run goes on.
+type Execution struct {
+	Environment environment.Environment
+	Recorder    journal.Recorder
+	Target      string // the resolved target's name; may be empty
+	Step        string // the step's name
+	Plan        *Plan
+	// Load starts attacks beside the experiment's own.
+	Load Loader
+	// Measured looks up a figure that an earlier step recorded.
+	Measured func(name string) (journal.Quantity, bool)
+}
+
+// Loader starts attacks on the service for actions.
+type Loader interface {
+	// Attack runs until its plan or the context ends, and records everything.
+	Attack(ctx context.Context, spec AttackSpec) error
+	// ClosedLoop keeps a number of connections busy for a while with one kind
+	// of request against one base URL, and returns answers a second.
+	ClosedLoop(ctx context.Context, spec ClosedLoopSpec) (float64, error)
+}
+
+// AttackSpec is an attack that an action wants.
+type AttackSpec struct {
+	Name   string
+	Rate   float64
+	For    time.Duration
+	Routes []string // empty: all
+	Uses   string
+	// Count, when set, is the number of hits, sent evenly over For.
+	Count int
+	// Timeout overrides the traffic's own.
+	Timeout time.Duration
+	// HangUpAfter makes the client close its connection that long after it sent
+	// the request. Zero: it waits.
+	HangUpAfter time.Duration
+	// NewConnections opens a connection for every hit.
+	NewConnections bool
+	// Replica sends to one replica directly. Empty: through the balancer.
+	Replica string
+}
+
+// ClosedLoopSpec is a closed loop that an action wants.
+type ClosedLoopSpec struct {
+	Name        string
+	Connections int
+	For         time.Duration
+	Routes      []string
+	Uses        string
+	Replica     string
+}

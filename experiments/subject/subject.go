@@ -1,0 +1,177 @@
+// Package subject says what is on trial: the service, its dependencies, its
+// ordinary traffic and its promises, as one seatrial.yaml.
+package subject
+
+import (
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/loadgen"
+)
+
+// FileVersion is the version of the subject file's form.
+const FileVersion = 1
+
+// Subject is a service on trial. [Load] reads one; every field then has its
+// default.
+type Subject struct {
+	Version int    `yaml:"version" json:"version"`
+	Name    string `yaml:"name" json:"name"`
+	// Environment is the backend to use: process (default) or docker.
+	Environment  string           `yaml:"environment" json:"environment,omitempty"`
+	Service      Service          `yaml:"service" json:"service"`
+	Dependencies Dependencies     `yaml:"dependencies" json:"dependencies,omitempty"`
+	Traffic      loadgen.Traffic  `yaml:"traffic" json:"traffic"`
+	Promises     journal.Promises `yaml:"promises" json:"promises,omitempty"`
+	// Experiments are files or folders with experiments of the owner's own,
+	// relative to the subject file. Default: "experiments" beside it, if there.
+	Experiments []string `yaml:"experiments" json:"experiments,omitempty"`
+
+	// File is the path it was read from and Dir that file's folder, absolute;
+	// relative paths in the file start from Dir.
+	File string `yaml:"-" json:"-"`
+	Dir  string `yaml:"-" json:"-"`
+	// Defaults names the promises that the file does not state.
+	Defaults []string `yaml:"-" json:"-"`
+}
+
+// Service says how the service is built, configured, started and stopped.
+//
+// Strings in Args, Command, Env, Files and Before may hold references:
+// ${port.NAME}; ${DEP.url}, ${DEP.owner_url}, ${DEP.host}, ${DEP.port},
+// ${DEP.user}, ${DEP.password}, ${DEP.database}, ${DEP.address}; ${replica.name},
+// ${replica.index}; ${dir} (the service's folder), ${scratch} (a folder of the
+// replica's own); ${env.NAME} and ${file.PATH} for secrets of the person who
+// runs the trial. "$$" is a dollar sign.
+type Service struct {
+	// Dir is the service's folder. Default: the subject file's.
+	Dir string `yaml:"dir" json:"dir,omitempty"`
+	// Build compiles a Go package; its binary is run with Args. Either Build
+	// or Command is required.
+	Build *Build `yaml:"build" json:"build,omitempty"`
+	// Command runs something that is already there.
+	Command []string `yaml:"command" json:"command,omitempty"`
+	Args    []string `yaml:"args" json:"args,omitempty"`
+	// Env is the environment of every replica, beside PATH, HOME and TMPDIR;
+	// nothing else of seatrial's own environment is passed on.
+	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Files are rendered into the replica's scratch folder: name to content.
+	Files map[string]string `yaml:"files" json:"files,omitempty"`
+	// Before are commands run in order, once, before the first replica.
+	Before []Command `yaml:"before" json:"before,omitempty"`
+	// Replicas is how many copies run. Default 2.
+	Replicas int `yaml:"replicas" json:"replicas,omitempty"`
+	// Ports names the ports the service listens on. The value is 0 where the
+	// service can be told its port, or a fixed number, for which Replicas must
+	// be 1. Default {http: 0}.
+	Ports map[string]int `yaml:"ports" json:"ports,omitempty"`
+	// StartWithin bounds the time from start to ready. Default 30s.
+	StartWithin time.Duration `yaml:"start_within" json:"start_within,omitempty"`
+	Readiness   Endpoint      `yaml:"readiness" json:"readiness,omitempty"`
+	Liveness    Endpoint      `yaml:"liveness" json:"liveness,omitempty"`
+	Metrics     Endpoint      `yaml:"metrics" json:"metrics,omitempty"`
+	Stop        Stop          `yaml:"stop" json:"stop,omitempty"`
+	Balancer    Balancer      `yaml:"balancer" json:"balancer,omitempty"`
+}
+
+// Build is how the service's binary is made with the go command.
+type Build struct {
+	Package string   `yaml:"package" json:"package"` // "./cmd/orders"
+	Tags    []string `yaml:"tags" json:"tags,omitempty"`
+	Flags   []string `yaml:"flags" json:"flags,omitempty"`
+	// Overlay is a file for go build -overlay, relative to the subject file;
+	// mutants use it.
+	Overlay string `yaml:"overlay" json:"overlay,omitempty"`
+}
+
+// Command is one command to run before the service.
+type Command struct {
+	// Run is the command line; the word "service" as its first stands for the
+	// service's own binary.
+	Run []string          `yaml:"run" json:"run"`
+	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Within bounds it. Default 60s.
+	Within time.Duration `yaml:"within" json:"within,omitempty"`
+}
+
+// Endpoint is an HTTP endpoint of every replica. An empty Path means that the
+// service has none.
+type Endpoint struct {
+	Port string `yaml:"port" json:"port,omitempty"` // default "http"
+	Path string `yaml:"path" json:"path,omitempty"`
+}
+
+// Stop is how a replica is asked to end.
+type Stop struct {
+	Signal string        `yaml:"signal" json:"signal,omitempty"` // default SIGTERM
+	Grace  time.Duration `yaml:"grace" json:"grace,omitempty"`   // default 30s
+}
+
+// Balancer stands before the replicas, like a Kubernetes Service.
+type Balancer struct {
+	// Mode is tcp (default: connections are balanced) or http (requests, with
+	// one counted retry).
+	Mode string `yaml:"mode" json:"mode,omitempty"`
+	// Period is how often readiness is asked, Failures how many in a row take
+	// a replica out, Propagation how long it then takes until the balancer
+	// acts on it. Defaults 500ms, 2 and 0.
+	Period      time.Duration `yaml:"period" json:"period,omitempty"`
+	Failures    int           `yaml:"failures" json:"failures,omitempty"`
+	Propagation time.Duration `yaml:"propagation" json:"propagation,omitempty"`
+}
+
+// Kinds of dependencies.
+const (
+	Postgres = "postgres"
+	Redis    = "redis"
+	HTTP     = "http"
+	TCP      = "tcp"
+)
+
+// Dependencies keep the order of the file.
+type Dependencies []Dependency
+
+// Dependency is one thing the service needs, always behind a proxy. Which
+// fields may be set depends on its kind.
+type Dependency struct {
+	Name string `yaml:"-" json:"-"`
+	Kind string `yaml:"kind" json:"kind"`
+	// Soft says that the service promises to go on without it.
+	Soft bool `yaml:"soft" json:"soft,omitempty"`
+
+	// postgres
+	// Bin is the folder of the server binaries. Default: looked for.
+	Bin string `yaml:"bin" json:"bin,omitempty"`
+	// Migrations is a folder of .sql files run in the order of their names as
+	// the owner before the service's own commands. Optional.
+	Migrations string `yaml:"migrations" json:"migrations,omitempty"`
+	// Database, User: the database and the service's own role. Defaults "app"
+	// and "app_service"; the owner's role is "app_owner". Seatrial makes the
+	// passwords.
+	Database string `yaml:"database" json:"database,omitempty"`
+	User     string `yaml:"user" json:"user,omitempty"`
+	// Durable turns fsync and synchronous_commit on. Default false.
+	Durable bool `yaml:"durable" json:"durable,omitempty"`
+	// Settings are added to postgresql.conf.
+	Settings map[string]string `yaml:"settings" json:"settings,omitempty"`
+
+	// http
+	Routes []Route `yaml:"routes" json:"routes,omitempty"`
+
+	// tcp
+	Address string `yaml:"address" json:"address,omitempty"`
+}
+
+// Route is one answer of a programmable HTTP dependency.
+type Route struct {
+	Name   string `yaml:"name" json:"name,omitempty"`     // default "METHOD path"
+	Method string `yaml:"method" json:"method,omitempty"` // default any
+	// Path is as in net/http's patterns: /charges/{id}. Default any.
+	Path    string            `yaml:"path" json:"path,omitempty"`
+	Status  int               `yaml:"status" json:"status,omitempty"` // default 200
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// Body is a text/template with .Method, .Path, .Query, .Header, .PathValue
+	// "id", .Body (text) and .JSON (the decoded body), and uuid.
+	Body    string        `yaml:"body" json:"body,omitempty"`
+	Latency time.Duration `yaml:"latency" json:"latency,omitempty"`
+}

@@ -1,0 +1,77 @@
+package loadgen
+
+import "time"
+
+// Traffic is the ordinary traffic of a service: what its callers ask for, and
+// in which proportions. It is the traffic section of a subject file.
+type Traffic struct {
+	// Rate is the ordinary rate in requests a second. Default 50.
+	Rate float64 `yaml:"rate" json:"rate,omitempty"`
+	// Timeout is how long our client waits for an answer. Default: the promise
+	// answers_within plus 1 s, twice that at most.
+	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
+	// Port is the service's port that takes the traffic. Default "http".
+	Port string `yaml:"port" json:"port,omitempty"`
+	// Headers are sent with every request, also those of the setup. Values may
+	// refer to the environment or a file: ${env.TOKEN}, ${file.token.txt};
+	// such values are secret and never written out.
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// Setup is done once, in order, before any load: log in, seed.
+	Setup []Request `yaml:"setup" json:"setup,omitempty"`
+	// Requests are drawn by weight.
+	Requests []Request `yaml:"requests" json:"requests"`
+	// Ledger says where acknowledged writes are found again.
+	Ledger *Ledger `yaml:"ledger" json:"ledger,omitempty"`
+}
+
+// Request is one kind of request. Path, headers and body are Go templates with
+// the functions of gofakeit and these: seq (the hit's number), uuid (drawn from
+// the seed), pick "name" (a value captured under that name, drawn from the seed
+// among the latest), and the variables of vars.
+type Request struct {
+	// Name is how findings, reports and the journal call it. Required, unique.
+	Name string `yaml:"name" json:"name"`
+	// Weight is its share relative to the others. Default 1.
+	Weight float64 `yaml:"weight" json:"weight,omitempty"`
+	// Method defaults to GET.
+	Method  string            `yaml:"method" json:"method,omitempty"`
+	Path    string            `yaml:"path" json:"path"`
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	Body    string            `yaml:"body" json:"body,omitempty"`
+	// Vars are templates evaluated once for each hit, before the rest, so that
+	// a header and a body can share a value: {{.key}}.
+	Vars map[string]string `yaml:"vars" json:"vars,omitempty"`
+	// Capture takes values from a JSON answer by JSONPath for later requests:
+	// {id: $.id}. A request that picks from an empty capture is replaced by
+	// one that needs none.
+	Capture map[string]string `yaml:"capture" json:"capture,omitempty"`
+	// Success lists what counts as a success: statuses ("201") or classes
+	// ("2xx"). Default 2xx and 3xx.
+	Success []string `yaml:"success" json:"success,omitempty"`
+	// Retryable says that the request may be repeated without harm. Default:
+	// true for GET, HEAD, OPTIONS, PUT and DELETE.
+	Retryable *bool `yaml:"retryable" json:"retryable,omitempty"`
+	// Uses names the dependencies that the answer needs. Empty: not said.
+	Uses []string `yaml:"uses" json:"uses,omitempty"`
+	// UnreadBody says that the handler answers without reading the body.
+	UnreadBody bool `yaml:"unread_body" json:"unread_body,omitempty"`
+	// Write has the ledger remember this request's acknowledged effects.
+	Write *WriteRule `yaml:"write" json:"write,omitempty"`
+}
+
+// WriteRule says how a write is found again.
+type WriteRule struct {
+	// Key is a template whose value is unique to the logical write and stored
+	// with it, such as {{.key}}.
+	Key string `yaml:"key" json:"key"`
+	// ID is the JSONPath of what the answer calls it, such as $.id. Optional.
+	ID string `yaml:"id" json:"id,omitempty"`
+}
+
+// Ledger says how stored writes are read after a run.
+type Ledger struct {
+	// Dependency is the postgres dependency that is asked.
+	Dependency string `yaml:"dependency" json:"dependency"`
+	// Query returns one row a stored write: its key, and optionally its id.
+	Query string `yaml:"query" json:"query"`
+}
