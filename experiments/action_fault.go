@@ -1,0 +1,162 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+)
+
+// FaultAction makes a fault an action: starting it injects the fault, stopping
+// it takes the fault back.
+type FaultAction struct {
+	Fault faults.Fault
+}
+
+func newFaultAction(kind string) (*FaultAction, error) {
+	f, err := faults.New(kind)
+	if err != nil {
+		return nil, err
+	}
+	return &FaultAction{Fault: f}, nil
+}
+
+func faultKinds() []string { return faults.Kinds() }
+
+// String is the fault in one line.
+func (a *FaultAction) String() string { return a.Fault.String() }
+
+// Supports asks the fault about a target of the kind the subject has under
+// that name.
+func (a *FaultAction) Supports(s *subject.Subject, target string) error {
+	t, err := plannedTarget(s, target)
+	if err != nil {
+		return err
+	}
+	return a.Fault.Supports(t)
+}
+
+// Start injects the fault.
+func (a *FaultAction) Start(ctx context.Context, x *Execution) (func(context.Context) error, error) {
+	t, err := x.Environment.Target(x.Target)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Fault.Supports(t); err != nil {
+		return nil, err
+	}
+	injection, err := a.Fault.Inject(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("inject %s into %s: %w", a.Fault, x.Target, err)
+	}
+	return injection.Revert, nil
+}
+
+// Witness is the fault's own.
+func (a *FaultAction) Witness(j journal.Journal, target string, w journal.Window) error {
+	return a.Fault.Witness(j, target, w)
+}
+
+// The planned targets stand for a target of one kind before there is one. They
+// have the capabilities that the kind can have in any backend; only their name
+// and kind may be asked.
+type (
+	named           struct{ name, kind string }
+	plannedPostgres struct {
+		named
+		proxied
+		sql
+		process
+	}
+	plannedRedis struct {
+		named
+		proxied
+		process
+	}
+	plannedHTTP struct {
+		named
+		proxied
+		stub
+	}
+	plannedTCP struct {
+		named
+		proxied
+	}
+	plannedReplica struct {
+		named
+		process
+	}
+	proxied struct {
+		faults.Proxied
+		dialled
+	}
+	dialled struct{ faults.Dialled }
+	sql     struct{ faults.SQL }
+	stub    struct{ faults.Stub }
+	process struct {
+		faults.Signalled
+		restartable
+	}
+	restartable struct{ faults.Restartable }
+)
+
+func (n named) Name() string { return n.name }
+func (n named) Kind() string { return n.kind }
+
+// KindReplica is the kind of a target that is a copy of the service.
+const KindReplica = "replica"
+
+func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
+	for _, d := range s.Dependencies {
+		if d.Name != target {
+			continue
+		}
+		n := named{target, d.Kind}
+		switch d.Kind {
+		case subject.Postgres:
+			return plannedPostgres{named: n}, nil
+		case subject.Redis:
+			return plannedRedis{named: n}, nil
+		case subject.HTTP:
+			return plannedHTTP{named: n}, nil
+		default:
+			return plannedTCP{named: n}, nil
+		}
+	}
+	if slices.Contains(ReplicaNames(s, s.Service.Replicas), target) {
+		return plannedReplica{named: named{target, KindReplica}}, nil
+	}
+	return nil, fmt.Errorf("the subject has no dependency and no replica called %q", target)
+}
+
+var (
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+		faults.SQL
+		faults.Signalled
+		faults.Restartable
+	} = plannedPostgres{}
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+		faults.Signalled
+		faults.Restartable
+	} = plannedRedis{}
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+		faults.Stub
+	} = plannedHTTP{}
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+	} = plannedTCP{}
+	_ interface {
+		faults.Signalled
+		faults.Restartable
+	} = plannedReplica{}
+)

@@ -1,0 +1,60 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// background runs work beside the rest of the run. Its stop waits for the work
+// to end by itself, as long as stop's own context allows, and returns its
+// error.
+func background(ctx context.Context, work func(context.Context) error) func(context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- work(ctx) }()
+	return func(stop context.Context) error {
+		defer cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-stop.Done():
+			cancel()
+			return errors.Join(fmt.Errorf("the operation did not end in time: %w", stop.Err()), <-done)
+		}
+	}
+}
+
+// onReplica says why an operation that works on one replica cannot work on the
+// target; an empty target is refused too.
+func onReplica(s *subject.Subject, target string) error {
+	t, err := plannedTarget(s, target)
+	if err != nil {
+		return err
+	}
+	if t.Kind() != KindReplica {
+		return fmt.Errorf("%s is a %s, not a replica", target, t.Kind())
+	}
+	return nil
+}
+
+// onService says why an operation on the service as a whole cannot take a
+// target.
+func onService(target string) error {
+	if target != "" {
+		return fmt.Errorf("this works on the service as a whole; leave out `on: %s`", target)
+	}
+	return nil
+}
+
+func replica(x *Execution, name string) (environment.Replica, error) {
+	for _, r := range x.Environment.Replicas() {
+		if r.Name() == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no replica called %q now", name)
+}

@@ -1,0 +1,132 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+)
+
+// Attack sends hits beside the experiment's own load, under the step's name.
+// With a replica as target it goes to that replica directly, else through the
+// balancer.
+type Attack struct {
+	// Rate in hits a second. Zero: Count or Capacity says how many.
+	Rate float64 `yaml:"rate" json:"rate,omitempty"`
+	// Capacity is a factor: the rate is so many times the capacity that an
+	// earlier measure_capacity step has found.
+	Capacity float64 `yaml:"capacity" json:"capacity,omitempty"`
+	// Count is a number of hits, sent evenly over the step's for, or at once
+	// where that is zero.
+	Count int `yaml:"count" json:"count,omitempty"`
+	// Routes restricts the traffic to these requests. Empty: all.
+	Routes []string `yaml:"routes" json:"routes,omitempty"`
+	// Uses restricts it to requests that use this dependency (name or kind).
+	Uses string `yaml:"uses" json:"uses,omitempty"`
+	// Timeout is the client's own. Zero: the traffic's.
+	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
+	// HangUpAfter makes the client hang up that long after it sent the request.
+	// Zero: it waits for the answer.
+	HangUpAfter time.Duration `yaml:"hang_up_after" json:"hang_up_after,omitempty"`
+	// NewConnections opens a connection for every hit.
+	NewConnections bool `yaml:"new_connections" json:"new_connections,omitempty"`
+
+	step   string // set by the plan
+	length time.Duration
+}
+
+var _ = registerAction(ClassOperation, "attack", func() Action { return &Attack{} })
+
+func (a *Attack) bind(step string, length time.Duration) { a.step, a.length = step, length }
+
+// String is the attack in one line.
+func (a *Attack) String() string {
+	var b strings.Builder
+	switch {
+	case a.Capacity > 0:
+		fmt.Fprintf(&b, "attack at %g × the measured capacity", a.Capacity)
+	case a.Count > 0:
+		fmt.Fprintf(&b, "attack of %d hits", a.Count)
+	default:
+		fmt.Fprintf(&b, "attack at %g/s", a.Rate)
+	}
+	if a.Uses != "" {
+		fmt.Fprintf(&b, " on what uses %s", a.Uses)
+	}
+	if len(a.Routes) > 0 {
+		fmt.Fprintf(&b, " on %s", strings.Join(a.Routes, ", "))
+	}
+	if a.HangUpAfter > 0 {
+		fmt.Fprintf(&b, ", hanging up after %v", a.HangUpAfter)
+	}
+	if a.NewConnections {
+		b.WriteString(", a new connection each")
+	}
+	return b.String()
+}
+
+// Validate says what is wrong with the parameters.
+func (a *Attack) Validate() error {
+	given := 0
+	for _, set := range []bool{a.Rate > 0, a.Capacity > 0, a.Count > 0} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 {
+		return fmt.Errorf("attack: exactly one of rate, capacity and count must be given")
+	}
+	return nil
+}
+
+// Supports takes the service as a whole, or one replica.
+func (a *Attack) Supports(s *subject.Subject, target string) error {
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if target == "" {
+		return nil
+	}
+	return onReplica(s, target)
+}
+
+// Start sends the hits; it returns at once. The rate and what was offered are
+// recorded as measured quantities of the step.
+func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context) error, error) {
+	spec := AttackSpec{
+		Name: x.Step, Rate: a.Rate, For: a.length, Count: a.Count,
+		Routes: a.Routes, Uses: a.Uses, Timeout: a.Timeout,
+		HangUpAfter: a.HangUpAfter, NewConnections: a.NewConnections, Replica: x.Target,
+	}
+	if a.Capacity > 0 {
+		c, ok := x.Measured(QuantityCapacity)
+		if !ok {
+			return nil, fmt.Errorf("attack %s: no earlier step has measured the capacity; add measure_capacity", x.Step)
+		}
+		spec.Rate = a.Capacity * c.Value
+		x.Recorder.Record(journal.Entry{On: x.Step, Body: journal.Measured{Quantity: journal.Quantity{
+			Name: "offered", Value: spec.Rate, Unit: "1/s",
+		}}})
+	}
+	return background(ctx, func(ctx context.Context) error { return x.Load.Attack(ctx, spec) }), nil
+}
+
+// Witness holds the attack to having sent something.
+func (a *Attack) Witness(j journal.Journal, _ string, _ journal.Window) error {
+	for e, end := range journal.Of[journal.Attack](j) {
+		if e.On != a.step || end.Began {
+			continue
+		}
+		if end.Sent == 0 {
+			return fmt.Errorf("%w: the attack %q sent none of its %d hits", faults.ErrNotInForce, a.step, end.Planned)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: the attack %q did not end in the journal", faults.ErrNotInForce, a.step)
+}
+
+var _ bound = (*Attack)(nil)
