@@ -1,0 +1,50 @@
+# The two commands of the README are `make trial` and `make test`.
+GOLANGCI_LINT_VERSION := v2.15.0
+
+BIN     := bin
+TOOLS   := $(CURDIR)/.cache/tools
+LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+PACKAGES := ./... ./testdata/orders/...
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
+SUBJECT := testdata/orders/seatrial.yaml
+
+.PHONY: trial test test-long lint fmt bench build matrix clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+trial: build ## try the reference service with the whole catalogue
+	$(BIN)/seatrial run -f $(SUBJECT)
+
+build: ## compile seatrial into bin/
+	go build -o $(BIN)/seatrial ./cmd/seatrial
+
+# Packages run one after the other (-p 1): many of them start servers and look
+# at times, and two cores are shared by all of it.
+test: ## run all tests in their quick form
+	go vet $(PACKAGES)
+	go test $(RACE) -p 1 -timeout 20m $(PACKAGES)
+
+test-long: ## run the tests that take long, too
+	SEATRIAL_LONG=1 go test -p 1 -timeout 60m $(PACKAGES)
+
+lint: $(LINT) ## hold the code to .golangci.yml
+	$(LINT) run $(PACKAGES)
+
+fmt: $(LINT) ## format the code
+	$(LINT) fmt $(PACKAGES)
+
+$(LINT):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+bench: ## measure, as ratios within one run
+	go test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 30m $(PACKAGES)
+
+matrix: build ## try every mutant with its experiment (long)
+	SEATRIAL_LONG=1 go test -run Matrix -count 1 -timeout 120m -v ./suites/...
+
+clean: ## remove what was built and the trials
+	rm -rf $(BIN) runs .cache
