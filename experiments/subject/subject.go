@@ -33,6 +33,8 @@ type Subject struct {
 	Dir  string `yaml:"-" json:"-"`
 	// Defaults names the promises that the file does not state.
 	Defaults []string `yaml:"-" json:"-"`
+
+	secrets map[string]bool // values that must not be written out
 }
 
 // Service says how the service is built, configured, started and stopped.

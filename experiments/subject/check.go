@@ -1,0 +1,266 @@
+package subject
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/yamlfile"
+)
+
+// nameRule is what the names of subjects, dependencies and ports must look
+// like: they become parts of references, database names and file names.
+var nameRule = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,39}$`)
+
+const nameExpected = "a name of small letters, digits, - and _ that begins with a letter, 40 at most"
+
+// checker holds a subject against the rules that types cannot say.
+type checker struct {
+	*Subject
+	d *yamlfile.Document
+}
+
+func (s *Subject) check(d *yamlfile.Document) {
+	c := checker{s, d}
+	c.head()
+	c.service()
+	c.texts()
+	c.dependencies()
+	c.traffic()
+	c.promises()
+}
+
+func (c checker) wrong(at string, expected, format string, args ...any) {
+	c.d.Mistake(at, fmt.Sprintf(format, args...), expected)
+}
+
+func (c checker) oneOf(at, value string, choices ...string) {
+	if !slices.Contains(choices, value) {
+		c.wrong(at, yamlfile.Nearest(value, choices), "unknown value %q", value)
+	}
+}
+
+func (c checker) head() {
+	if c.d.Has("version") && c.Version != FileVersion {
+		c.wrong("version", "1", "version %d of the subject file is not known to this seatrial", c.Version)
+	}
+	if c.d.Has("name") && !nameRule.MatchString(c.Name) {
+		c.wrong("name", nameExpected, "bad name %q", c.Name)
+	}
+	c.oneOf("environment", c.Environment, "process", "docker")
+}
+
+func (c checker) service() {
+	s := c.Service
+	switch {
+	case !c.d.Has("service"):
+	case s.Build == nil && len(s.Command) == 0:
+		c.wrong("service", "build: {package: ./cmd/…} or command: […]", "the service has neither build nor command")
+	case s.Build != nil && len(s.Command) > 0:
+		c.wrong("service.command", "one of them", "the service has both build and command")
+	}
+	if len(s.Command) > 0 && len(s.Args) > 0 {
+		c.wrong("service.args", "them in command", "args belong to a service that is built")
+	}
+	if s.Build != nil && strings.TrimSpace(s.Build.Package) == "" && c.d.Has("service.build.package") {
+		c.wrong("service.build.package", "a package such as ./cmd/orders", "no package")
+	}
+	for i, b := range s.Before {
+		if len(b.Run) == 0 && c.d.Has(fmt.Sprintf("service.before[%d].run", i)) {
+			c.wrong(fmt.Sprintf("service.before[%d].run", i), "a command and its arguments", "nothing to run")
+		}
+	}
+	c.ports()
+	c.endpoint("service.readiness", s.Readiness)
+	c.endpoint("service.liveness", s.Liveness)
+	c.endpoint("service.metrics", s.Metrics)
+	c.oneOf("service.stop.signal", s.Stop.Signal, "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+	c.oneOf("service.balancer.mode", s.Balancer.Mode, "tcp", "http")
+	if s.Balancer.Failures < 1 {
+		c.wrong("service.balancer.failures", "1 or more", "%d failures", s.Balancer.Failures)
+	}
+}
+
+func (c checker) ports() {
+	s := c.Service
+	if s.Replicas < 1 {
+		c.wrong("service.replicas", "1 or more", "%d replicas", s.Replicas)
+	}
+	if len(s.Ports) == 0 {
+		c.wrong("service.ports", "{http: 0}", "the service has no port")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Ports)) {
+		port, at := s.Ports[name], "service.ports."+name
+		if !nameRule.MatchString(name) {
+			c.wrong(at, nameExpected, "bad name %q", name)
+		}
+		if port < 0 || port > 65535 {
+			c.wrong(at, "0, or a port from 1 to 65535", "port %d", port)
+		}
+		if port != 0 && s.Replicas > 1 {
+			c.wrong(at, "0 here, or replicas: 1", "%d replicas cannot share the fixed port %d", s.Replicas, port)
+		}
+	}
+}
+
+func (c checker) port(at, name string) {
+	if _, ok := c.Service.Ports[name]; !ok && len(c.Service.Ports) > 0 {
+		c.wrong(at, yamlfile.Nearest(name, slices.Collect(maps.Keys(c.Service.Ports))),
+			"the service has no port called %q", name)
+	}
+}
+
+func (c checker) endpoint(at string, e Endpoint) {
+	switch {
+	case e.Path == "" && e.Port != "":
+		c.wrong(at, "a path such as /readyz", "an endpoint without a path")
+	case e.Path == "":
+	case !strings.HasPrefix(e.Path, "/"):
+		c.wrong(at+".path", "a path that begins with /", "bad path %q", e.Path)
+	}
+	if e.Port != "" {
+		c.port(at+".port", e.Port)
+	}
+}
+
+// texts looks through everything of the service that may hold references.
+func (c checker) texts() {
+	s := c.Service
+	c.list("service.args", s.Args, true)
+	c.list("service.command", s.Command, true)
+	c.values("service.env", s.Env, true)
+	c.values("service.files", s.Files, true)
+	for i, b := range s.Before {
+		at := fmt.Sprintf("service.before[%d]", i)
+		c.list(at+".run", b.Run, false)
+		c.values(at+".env", b.Env, false)
+	}
+}
+
+func (c checker) list(at string, texts []string, ofReplica bool) {
+	for i, text := range texts {
+		c.checkReferences(c.d, yamlfile.Index(at, i), text, ofReplica)
+	}
+}
+
+func (c checker) values(at string, texts map[string]string, ofReplica bool) {
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		c.checkReferences(c.d, yamlfile.Join(at, name), texts[name], ofReplica)
+	}
+}
+
+// own are the keys that only one kind of dependency has.
+var own = map[string]string{
+	"bin": Postgres, "migrations": Postgres, "database": Postgres, "user": Postgres,
+	"durable": Postgres, "settings": Postgres, "routes": HTTP, "address": TCP,
+}
+
+// reserved are names that references use for something else.
+var reserved = []string{"port", "replica", "replicas", "dir", "scratch", "env", "file"}
+
+func (c checker) dependencies() {
+	for _, dep := range c.Dependencies {
+		at := yamlfile.Join("dependencies", dep.Name)
+		switch {
+		case !nameRule.MatchString(dep.Name):
+			c.wrong(at, nameExpected, "bad name %q", dep.Name)
+		case slices.Contains(reserved, dep.Name):
+			c.wrong(at, "another name", "%q has a meaning of its own in references and steps", dep.Name)
+		case slices.Contains([]string{Postgres, Redis, HTTP, TCP}, dep.Name) && dep.Name != dep.Kind:
+			c.wrong(at, "another name", "a dependency of kind %s called %q", dep.Kind, dep.Name)
+		}
+		if c.d.Has(at + ".kind") {
+			c.oneOf(at+".kind", dep.Kind, Postgres, Redis, HTTP, TCP)
+		}
+		for _, key := range slices.Sorted(maps.Keys(own)) {
+			if kind := own[key]; c.d.Has(at+"."+key) && kind != dep.Kind {
+				c.wrong(at+"."+key, "it to be left out", "%s is for kind %s, and %s is of kind %s", key, kind, dep.Name, dep.Kind)
+			}
+		}
+		c.address(at, dep)
+		c.routes(at+".routes", dep.Routes)
+	}
+}
+
+func (c checker) address(at string, dep Dependency) {
+	if dep.Kind != TCP {
+		return
+	}
+	if dep.Address == "" {
+		c.wrong(at, "address: host:port", "missing address in %s", at)
+		return
+	}
+	if _, _, err := net.SplitHostPort(dep.Address); err != nil {
+		c.wrong(at+".address", "host:port", "bad address %q", dep.Address)
+	}
+}
+
+func (c checker) routes(at string, routes []Route) {
+	seen := map[string]bool{}
+	for i, r := range routes {
+		path := yamlfile.Index(at, i)
+		if r.Status < 100 || r.Status > 599 {
+			c.wrong(path+".status", "100 to 599", "status %d", r.Status)
+		}
+		if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
+			c.wrong(path+".path", "a path that begins with /", "bad path %q", r.Path)
+		}
+		if seen[r.Name] {
+			c.wrong(path, "another name", "two routes are called %q", r.Name)
+		}
+		seen[r.Name] = true
+	}
+}
+
+// promises must be above zero where zero has no meaning.
+func (c checker) promises() {
+	p := c.Promises
+	for _, f := range yamlfile.Fields(reflect.TypeFor[journal.Promises]()) {
+		at := "promises." + f.Name
+		v := reflect.ValueOf(p).FieldByIndex(f.Index)
+		if c.d.Has(at) && v.CanInt() && v.Int() <= 0 && f.Name != "drain_delay" {
+			c.wrong(at, "more than zero, or to leave it out", "a promise of %v", v.Interface())
+		}
+	}
+	if p.SuccessRatio <= 0 || p.SuccessRatio > 1 {
+		c.wrong("promises.success_ratio", "a ratio above 0 and up to 1", "a ratio of %v", p.SuccessRatio)
+	}
+	if p.Drain != "" {
+		c.oneOf("promises.drain", p.Drain, "self", "prestop")
+	}
+}
+
+// checkPaths looks whether the folders and files that the subject names exist.
+func (s *Subject) checkPaths(d *yamlfile.Document) {
+	exists := func(at, path, expected string, folder bool) {
+		info, err := os.Stat(path)
+		if err != nil || folder && !info.IsDir() {
+			d.Mistake(at, "there is no "+expected+" "+path, "a path that starts from "+s.Dir)
+		}
+	}
+	if d.Has("service.dir") {
+		exists("service.dir", s.Path(s.Service.Dir), "folder", true)
+	}
+	if b := s.Service.Build; b != nil && b.Overlay != "" {
+		exists("service.build.overlay", s.Path(b.Overlay), "file", false)
+	}
+	for _, dep := range s.Dependencies {
+		if dep.Migrations != "" {
+			exists("dependencies."+dep.Name+".migrations", s.Path(dep.Migrations), "folder", true)
+		}
+		if dep.Bin != "" {
+			exists("dependencies."+dep.Name+".bin", s.Path(dep.Bin), "folder", true)
+		}
+	}
+	for i, e := range s.Experiments {
+		if d.Has("experiments") {
+			exists(yamlfile.Index("experiments", i), s.Path(e), "file or folder", false)
+		}
+	}
+}

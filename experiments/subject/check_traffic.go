@@ -1,0 +1,106 @@
+package subject
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/loadgen"
+)
+
+var (
+	successRule = regexp.MustCompile(`^[1-5](xx|[0-9][0-9])$`)
+	methodRule  = regexp.MustCompile(`^[A-Z]{1,20}$`)
+)
+
+func (c checker) traffic() {
+	t := c.Traffic
+	if !c.d.Has("traffic") {
+		return
+	}
+	if c.d.Has("traffic.rate") && t.Rate <= 0 {
+		c.wrong("traffic.rate", "a rate above 0", "a rate of %v requests a second", t.Rate)
+	}
+	c.port("traffic.port", t.Port)
+	if len(t.Requests) == 0 && c.d.Has("traffic.requests") {
+		c.wrong("traffic.requests", "at least one request", "the traffic is empty")
+	}
+	seen := map[string]string{}
+	c.requests("traffic.setup", t.Setup, seen)
+	c.requests("traffic.requests", t.Requests, seen)
+	total := 0.0
+	for i, r := range t.Requests {
+		at := yamlfile.Index("traffic.requests", i)
+		if r.Weight < 0 {
+			c.wrong(at+".weight", "0 or more", "a weight of %v", r.Weight)
+		}
+		total += max(r.Weight, -r.Weight)
+	}
+	if len(t.Requests) > 0 && total == 0 {
+		c.wrong("traffic.requests", "a weight above 0 for at least one request", "all weights are 0")
+	}
+	c.ledger()
+}
+
+func (c checker) requests(at string, requests []loadgen.Request, seen map[string]string) {
+	for i, r := range requests {
+		path := yamlfile.Index(at, i)
+		if first, twice := seen[r.Name]; twice && r.Name != "" {
+			c.wrong(path+".name", "a name of its own", "%q is also the name of %s", r.Name, first)
+		}
+		seen[r.Name] = path
+		c.request(path, r)
+	}
+}
+
+func (c checker) request(at string, r loadgen.Request) {
+	if r.Name == "" && c.d.Has(at+".name") {
+		c.wrong(at+".name", "a short name", "an empty name")
+	}
+	if !methodRule.MatchString(r.Method) {
+		c.wrong(at+".method", "GET, POST, PUT, PATCH, DELETE, HEAD or OPTIONS", "bad method %q", r.Method)
+	}
+	if c.d.Has(at+".path") && !strings.HasPrefix(r.Path, "/") && !strings.HasPrefix(r.Path, "{{") {
+		c.wrong(at+".path", "a path that begins with /", "bad path %q", r.Path)
+	}
+	for i, text := range r.Success {
+		if !successRule.MatchString(text) {
+			c.wrong(yamlfile.Index(at+".success", i), "a status such as 201 or a class such as 2xx", "bad status %q", text)
+		}
+	}
+	for i, name := range r.Uses {
+		c.dependency(yamlfile.Index(at+".uses", i), name)
+	}
+	if r.Write != nil && c.Traffic.Ledger == nil {
+		c.wrong(at+".write", "traffic.ledger with the dependency and the query that find the write again",
+			"a write to remember, but no ledger")
+	}
+}
+
+func (c checker) dependency(at, name string) bool {
+	if _, ok := c.Dependency(name); ok {
+		return true
+	}
+	names := make([]string, len(c.Dependencies))
+	for i, d := range c.Dependencies {
+		names[i] = d.Name
+	}
+	c.wrong(at, yamlfile.Nearest(name, names), "no dependency is called %q", name)
+	return false
+}
+
+func (c checker) ledger() {
+	l := c.Traffic.Ledger
+	if l == nil {
+		return
+	}
+	if c.d.Has("traffic.ledger.dependency") && c.dependency("traffic.ledger.dependency", l.Dependency) {
+		if dep, _ := c.Dependency(l.Dependency); dep.Kind != Postgres {
+			c.wrong("traffic.ledger.dependency", "a dependency of kind postgres", "%s is of kind %s", dep.Name, dep.Kind)
+		}
+	}
+	if !slices.ContainsFunc(c.Traffic.Requests, func(r loadgen.Request) bool { return r.Write != nil }) {
+		c.wrong("traffic.ledger", "write: {key: …} on the requests whose effects it holds", "a ledger, but no write to remember")
+	}
+}

@@ -1,0 +1,240 @@
+package subject
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seatrial/seatrial/experiments/yamlfile"
+)
+
+func TestLoad(t *testing.T) {
+	s, err := Load("testdata/sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range s.Dependencies {
+		names = append(names, d.Name+":"+d.Kind)
+	}
+	if diff := cmp.Diff([]string{"postgres:postgres", "redis:redis", "payments:http", "mail:tcp"}, names); diff != "" {
+		t.Errorf("dependencies, in the file's order (-want +got):\n%s", diff)
+	}
+	got := map[string]any{
+		"replicas": s.Service.Replicas, "start within": s.Service.StartWithin, "signal": s.Service.Stop.Signal,
+		"grace": s.Service.Stop.Grace, "timeout": s.Traffic.Timeout, "price": s.Traffic.Requests[2].Weight,
+		"method": s.Traffic.Requests[1].Method, "retryable": *s.Traffic.Requests[0].Retryable,
+		"reads retryable": *s.Traffic.Requests[1].Retryable, "route": s.Dependencies[2].Routes[0].Name,
+		"database": s.Dependencies[0].Database, "setting": s.Dependencies[0].Settings["max_connections"],
+		"success": s.Traffic.Requests[0].Success[0], "slo": s.Promises.SLOLatency, "answers": s.Promises.AnswersWithin,
+		"environment": s.Environment, "balancer": s.Service.Balancer.Mode, "before": s.Service.Before[0].Within,
+	}
+	want := map[string]any{
+		"replicas": 2, "start within": 30 * time.Second, "signal": "SIGTERM",
+		"grace": 30 * time.Second, "timeout": 3 * time.Second, "price": 1.0,
+		"method": "GET", "retryable": false, "reads retryable": true, "route": "POST /charges",
+		"database": "app", "setting": "100", "success": "201", "slo": time.Second, "answers": 2 * time.Second,
+		"environment": "process", "balancer": "tcp", "before": time.Minute,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	stated := []string{"answers_within", "max_attempts", "drains_within", "drain"}
+	for _, name := range stated {
+		if slices.Contains(s.Defaults, name) {
+			t.Errorf("%s is stated, but counted as a default", name)
+		}
+	}
+	if !slices.Contains(s.Defaults, "slo_latency") || !filepath.IsAbs(s.Dir) {
+		t.Errorf("defaults %v, dir %q", s.Defaults, s.Dir)
+	}
+}
+
+// sample returns the sample file with one piece replaced.
+func sample(t *testing.T, old, new string) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), old) {
+		t.Fatalf("the sample does not hold %q", old)
+	}
+	return []byte(strings.Replace(string(b), old, new, 1))
+}
+
+func TestMistakes(t *testing.T) {
+	tests := map[string]struct {
+		old, new   string
+		line, col  int
+		want       string // in the problem
+		expected   string // in what was expected
+		wantSource string
+	}{
+		"unknown key": {
+			"  rate: 100", "  rat: 100", 30, 3,
+			`unknown key "rat"`, "rate, port", "  rat: 100",
+		},
+		"wrong type": {"ports: {http: 0, admin: 0}", "ports: [http]", 15, 10, "found a list", "a mapping", "  ports: [http]"},
+		"missing":    {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
+		"bad duration": {
+			"answers_within: 2s", "answers_within: 2", 52, 19,
+			`bad duration "2"`, "250ms", "  answers_within: 2",
+		},
+		"negative duration": {"answers_within: 2s", "answers_within: -2s", 52, 19, "below zero", "", ""},
+		"unknown dependency": {
+			"uses: [postgres]", "uses: [postgrse]", 46, 14,
+			`no dependency is called "postgrse"`, "postgres, ", "",
+		},
+		"fixed port":       {"ports: {http: 0,", "replicas: 2\n  ports: {http: 8080,", 16, 17, "2 replicas cannot share", "replicas: 1", ""},
+		"weights":          {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
+		"duplicate name":   {"name: read", "name: create", 43, 13, `"create" is also the name of traffic.requests[0]`, "", ""},
+		"routes of redis":  {"redis: {kind: redis, soft: true}", "redis: {kind: redis, routes: []}", 23, 32, "routes is for kind http", "", ""},
+		"unknown kind":     {"kind: tcp", "kind: udp", 28, 16, `unknown value "udp"`, "tcp", ""},
+		"reference":        {"${postgres.url}", "${postgres.ur}", 7, 19, "nothing is called ${postgres.ur}", "${postgres.url}, ", ""},
+		"replica in run":   {`"${postgres.owner_url}"`, `"${port.http}"`, 14, 27, "nothing is called ${port.http}", "", ""},
+		"open reference":   {"${postgres.url}", "${postgres.url", 7, 19, "is not closed", "$$", ""},
+		"no ledger":        {"  ledger:\n    dependency: postgres\n    query: SELECT key, id FROM orders\n", "", 42, 14, "no ledger", "traffic.ledger", ""},
+		"ledger kind":      {"dependency: postgres\n", "dependency: redis\n", 49, 17, "redis is of kind redis", "postgres", ""},
+		"success":          {"success: [201, 2xx]", "success: [201, 2x]", 39, 22, `bad status "2x"`, "2xx", ""},
+		"empty traffic":    {"  requests:\n", "  requests: []\n  setup:\n", 31, 13, "the traffic is empty", "", ""},
+		"duplicate key":    {"  rate: 100", "  rate: 100\n  rate: 50", 31, 3, `duplicate key "rate"`, "", ""},
+		"environment name": {"PRICE: $$5", "PRICE: ${env.SEATRIAL_NOT_SET}", 11, 12, "SEATRIAL_NOT_SET is not set", "", ""},
+		"version":          {"version: 1", "version: 7", 1, 10, "version 7", "1", "version: 7"},
+		"port":             {"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin", ""},
+		"zero promise":     {"max_attempts: 3", "max_attempts: 0", 53, 17, "a promise of 0", "more than zero", ""},
+		"syntax":           {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := Decode("s.yaml", sample(t, tt.old, tt.new))
+			var ms yamlfile.Mistakes
+			if !errors.As(err, &ms) {
+				t.Fatalf("got %v", err)
+			}
+			m := ms[0]
+			if !strings.Contains(m.Problem, tt.want) || !strings.Contains(m.Expected, tt.expected) {
+				t.Errorf("got %v", err)
+			}
+			if tt.wantSource != "" && m.Source != tt.wantSource {
+				t.Errorf("source %q", m.Source)
+			}
+			if m.Line != tt.line || m.Column != tt.col {
+				t.Errorf("place %d:%d, want %d:%d\n%v", m.Line, m.Column, tt.line, tt.col, err)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := Decode("bad.yaml", []byte(`version: 1
+name: Orders
+service:
+  comand: [x]
+  replicas: two
+  readiness: {path: readyz}
+traffic:
+  requests:
+    - {name: a, path: /, uses: [db]}
+    - {name: a, path: /}
+`))
+	const want = `bad.yaml:2:7: bad name "Orders"; expected a name of small letters, digits, - and _ that begins with a ` +
+		`letter, 40 at most
+    2 | name: Orders
+      |       ^
+bad.yaml:3:1: the service has neither build nor command; expected build: {package: ./cmd/…} or command: […]
+    3 | service:
+      | ^
+bad.yaml:4:3: unknown key "comand"; expected command, build, env, ports, args, ` +
+		`balancer, before, dir, files, stop, liveness, metrics, readiness, replicas or start_within
+    4 |   comand: [x]
+      |   ^
+bad.yaml:5:13: found "two"; expected a whole number
+    5 |   replicas: two
+      |             ^
+bad.yaml:6:21: bad path "readyz"; expected a path that begins with /
+    6 |   readiness: {path: readyz}
+      |                     ^
+bad.yaml:9:33: no dependency is called "db"; expected nothing here
+    9 |     - {name: a, path: /, uses: [db]}
+      |                                 ^
+bad.yaml:10:14: "a" is also the name of traffic.requests[0]; expected a name of its own
+   10 |     - {name: a, path: /}
+      |              ^`
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	t.Setenv("SEATRIAL_TEST_TOKEN", "hunter2hunter2")
+	b := sample(t, "  rate: 100", "  rate: 100\n  headers: {Authorization: \"Bearer ${env.SEATRIAL_TEST_TOKEN}\"}")
+	b = []byte(strings.Replace(string(b), "PRICE: $$5", "SESSION_SECRET: abcdefgh", 1))
+	s, err := Decode("testdata/s.yaml", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Traffic.Headers["Authorization"]; got != "Bearer hunter2hunter2" {
+		t.Errorf("header %q", got)
+	}
+	want := []string{"Bearer hunter2hunter2", "hunter2hunter2", "abcdefgh"}
+	if diff := cmp.Diff(want, s.Secrets()); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	lookup := func(name string) (string, error) {
+		if name == "a" {
+			return "A$", nil
+		}
+		return "", errors.New("no " + name)
+	}
+	for text, want := range map[string]string{
+		"": "", "x": "x", "${a}": "A$", "$${a}": "${a}", "$": "$", "5$ ${a}${a}": "5$ A$A$", "$$$${a}": "$${a}",
+	} {
+		if got, err := Expand(text, lookup); err != nil || got != want {
+			t.Errorf("Expand(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"${b}", "${a", "${"} {
+		if _, err := Expand(text, lookup); err == nil {
+			t.Errorf("Expand(%q) succeeded", text)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	b, err := os.ReadFile("testdata/sample.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	for _, s := range []string{
+		"", "version: 1", "a: &a [*a]", "<<: {version: 1}\nname: x", "- 1", "? [a]: b", "traffic: {requests: [1, null, {}]}",
+		"dependencies: {a: null, b: {kind: http, routes: [null]}}", "service: {ports: {x: 99999999999999999999}}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, err := Decode("fuzz.yaml", b)
+		if err == nil {
+			return
+		}
+		var ms yamlfile.Mistakes
+		if !errors.As(err, &ms) || len(ms) == 0 {
+			t.Fatalf("an error without places: %v", err)
+		}
+		for _, m := range ms {
+			if m.Line < 1 || m.Column < 1 || m.Problem == "" {
+				t.Fatalf("a mistake without a place: %+v", m)
+			}
+		}
+	})
+}
