@@ -1,0 +1,42 @@
+// Command orders is an order API: "orders serve" answers requests, "orders
+// migrate" brings the database's schema up to date.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/seatrial/seatrial/testdata/orders/internal/app"
+	"github.com/seatrial/seatrial/testdata/orders/internal/config"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "orders:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch command {
+	case "serve":
+		cfg, err := config.Serve(os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return app.Serve(ctx, cfg, os.Stdout)
+	case "migrate":
+		cfg, err := config.Migrate(os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return app.Migrate(ctx, cfg, os.Stdout)
+	default:
+		return fmt.Errorf("unknown command %q: want serve or migrate", command)
+	}
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
+)
+
+const (
+	insertOrder = `
+INSERT INTO orders (id, idempotency_key, fingerprint, customer, status, total_cents)
+VALUES ($1, $2, $3, $4, 'pending', $5)
+ON CONFLICT (idempotency_key) DO NOTHING
+RETURNING created_at`
+	insertItems = `
+INSERT INTO order_items (order_id, line, sku, quantity, price_cents)
+SELECT $1, line, sku, quantity, price_cents
+FROM unnest($2::text[], $3::integer[], $4::bigint[]) WITH ORDINALITY AS t (sku, quantity, price_cents, line)`
+	selectByKey = `
+SELECT id, customer, status, total_cents, created_at, fingerprint
+FROM orders WHERE idempotency_key = $1`
+	settleOrder = `
+UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('pending', $2)`
+	selectOrder = `
+SELECT o.id, o.customer, o.status, o.total_cents, o.created_at, i.sku, i.quantity, i.price_cents
+FROM orders o JOIN order_items i ON i.order_id = o.id
+WHERE o.id = $1 ORDER BY i.line`
+	selectPage = `
+SELECT seq, id, customer, status, total_cents, created_at
+FROM orders WHERE seq < $1 ORDER BY seq DESC LIMIT $2`
+)
+
+// Create stores a pending order, or returns the one with the same key.
+func (p *Postgres) Create(ctx context.Context, o orders.Order, key, fingerprint string) (orders.Order, string, error) {
+	stored, print := o, fingerprint
+	err := p.inTx(ctx, "create order", func(ctx context.Context, tx *sql.Tx) error {
+		stored, print = o, fingerprint
+		err := tx.QueryRowContext(ctx, insertOrder, o.ID, key, fingerprint, o.Customer, o.TotalCents).
+			Scan(&stored.CreatedAt)
+		if errors.Is(err, sql.ErrNoRows) {
+			stored.Items = o.Items
+			return tx.QueryRowContext(ctx, selectByKey, key).Scan(&stored.ID, &stored.Customer, &stored.Status,
+				&stored.TotalCents, &stored.CreatedAt, &print)
+		}
+		if err != nil {
+			return fmt.Errorf("insert order: %w", err)
+		}
+		skus, quantities, prices := columns(o.Items)
+		if _, err := tx.ExecContext(ctx, insertItems, o.ID, skus, quantities, prices); err != nil {
+			return fmt.Errorf("insert items: %w", err)
+		}
+		return nil
+	})
+	return stored, print, err
+}
+
+func columns(items []orders.Item) (skus []string, quantities, prices []int64) {
+	for _, i := range items {
+		skus = append(skus, i.SKU)
+		quantities = append(quantities, int64(i.Quantity))
+		prices = append(prices, i.PriceCents)
+	}
+	return skus, quantities, prices
+}
+
+// Settle moves a pending order to its final status; doing it twice is harmless.
+func (p *Postgres) Settle(ctx context.Context, id string, to orders.Status) error {
+	return p.do(ctx, "settle order", func(ctx context.Context, conn *sql.Conn) error {
+		result, err := conn.ExecContext(ctx, settleOrder, id, to)
+		if err != nil {
+			return fmt.Errorf("update order: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n != 1 {
+			return fmt.Errorf("update order: %d rows: %w", n, errors.Join(err, errNotPending))
+		}
+		return nil
+	})
+}
+
+var errNotPending = errors.New("order is not pending")
+
+// Get returns one order with its items.
+func (p *Postgres) Get(ctx context.Context, id string) (orders.Order, error) {
+	var o orders.Order
+	err := p.do(ctx, "get order", func(ctx context.Context, conn *sql.Conn) error {
+		rows, err := conn.QueryContext(ctx, selectOrder, id)
+		if err != nil {
+			return fmt.Errorf("select order: %w", err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var i orders.Item
+			if err := rows.Scan(&o.ID, &o.Customer, &o.Status, &o.TotalCents, &o.CreatedAt,
+				&i.SKU, &i.Quantity, &i.PriceCents); err != nil {
+				return fmt.Errorf("scan order: %w", err)
+			}
+			o.Items = append(o.Items, i)
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read order: %w", err)
+		}
+		if o.ID == "" {
+			return orders.ErrNotFound
+		}
+		return nil
+	})
+	return o, err
+}
+
+// List returns a page of orders without their items, newest first.
+func (p *Postgres) List(ctx context.Context, cursor string, limit int) ([]orders.Order, string, error) {
+	before := int64(math.MaxInt64)
+	if cursor != "" {
+		n, err := strconv.ParseInt(cursor, 36, 64)
+		if err != nil {
+			return nil, "", &orders.InvalidError{Problems: []string{"cursor: not one of ours"}}
+		}
+		before = n
+	}
+	page := make([]orders.Order, 0, limit)
+	err := p.do(ctx, "list orders", func(ctx context.Context, conn *sql.Conn) error {
+		rows, err := conn.QueryContext(ctx, selectPage, before, limit)
+		if err != nil {
+			return fmt.Errorf("select page: %w", err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var o orders.Order
+			if err := rows.Scan(&before, &o.ID, &o.Customer, &o.Status, &o.TotalCents, &o.CreatedAt); err != nil {
+				return fmt.Errorf("scan page: %w", err)
+			}
+			page = append(page, o)
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read page: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if len(page) == limit {
+		next = strconv.FormatInt(before, 36)
+	}
+	return page, next, nil
+}
+
+// passThrough tells answers apart from a database that cannot be asked.
+func passThrough(err error) bool { return errors.Is(err, orders.ErrNotFound) }
+
+func outcome(err error) string {
+	switch {
+	case err == nil, passThrough(err):
+		return "ok"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	default:
+		return "error"
+	}
+}
