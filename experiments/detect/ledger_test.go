@@ -1,0 +1,139 @@
+package detect
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// books is a journal of writes and what is stored of them.
+type books struct {
+	*journal.Memory
+	n, rows int
+}
+
+func newBooks() *books { return &books{Memory: fixture()} }
+
+// write records one write and how often it is stored.
+func (b *books) write(outcome string, code, stored int) string {
+	b.n++
+	key := fmt.Sprintf("k%d", b.n)
+	b.Record(journal.Entry{At: journal.Instant(b.n), On: "pay", Body: journal.Write{
+		Attack: "load", Seq: uint64(b.n), Key: key, Outcome: outcome, Code: code,
+	}})
+	if stored > 0 {
+		b.store(key, stored)
+	}
+	return key
+}
+
+func (b *books) store(key string, count int) {
+	b.rows += count
+	b.Record(journal.Entry{At: 20 * sec, On: "db", Body: journal.Stored{Key: key, Count: count}})
+}
+
+func (b *books) close() *books {
+	b.Record(journal.Entry{At: 21 * sec, On: "db", Body: journal.Ledger{Rows: b.rows}})
+	return b
+}
+
+func goodBooks() *books {
+	b := newBooks()
+	for range 10 {
+		b.write(journal.Acknowledged, 201, 1)
+	}
+	b.write(journal.UnknownOutcome, 0, 1)
+	b.write(journal.UnknownOutcome, 500, 0)
+	b.write(journal.Refused, 503, 0)
+	b.store("another's", 3)
+	return b
+}
+
+func TestLedger(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		books func() *books
+		want  Outcome
+		says  string
+	}{
+		{"all there", func() *books { return goodBooks().close() }, Held, "of 10 acknowledged writes 0 are lost"},
+		{"lost", func() *books {
+			b := goodBooks()
+			b.write(journal.Acknowledged, 201, 0)
+			return b.close()
+		}, Violated, "of 11 acknowledged writes 1 are lost"},
+		{"doubled", func() *books {
+			b := goodBooks()
+			b.write(journal.Acknowledged, 201, 2)
+			return b.close()
+		}, Violated, "1 are stored more than once"},
+		{"unknown and doubled", func() *books {
+			b := goodBooks()
+			b.write(journal.UnknownOutcome, 0, 2)
+			return b.close()
+		}, Violated, "1 are stored more than once"},
+		{"doubled over two rows", func() *books {
+			b := goodBooks()
+			b.store(b.write(journal.UnknownOutcome, 0, 1), 1)
+			return b.close()
+		}, Violated, "1 are stored more than once"},
+		{"refused but stored", func() *books {
+			b := goodBooks()
+			b.write(journal.Refused, 503, 1)
+			return b.close()
+		}, Held, "1 writes that were refused are stored"},
+		{"not read to the end", goodBooks, Unknown, "not read to the end"},
+		{"reading failed", func() *books {
+			b := goodBooks()
+			b.Record(journal.Entry{At: 21 * sec, Body: journal.Ledger{Rows: b.rows, Err: "no such table"}})
+			return b
+		}, Unknown, "no such table"},
+		{"listed more than read", func() *books {
+			b := goodBooks()
+			b.rows--
+			return b.close()
+		}, Unknown, "only 13 were read"},
+		{"nothing acknowledged", func() *books {
+			b := newBooks()
+			b.write(journal.UnknownOutcome, 0, 1)
+			return b.close()
+		}, Unknown, "only 0 writes were acknowledged"},
+		{"nothing written", func() *books { return newBooks().close() }, Unknown, "no write was followed"},
+		{"nothing stored at all", func() *books {
+			b := newBooks()
+			b.write(journal.Acknowledged, 201, 0)
+			return b.close()
+		}, Violated, "of 1 acknowledged writes 1 are lost"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			expect(t, (&Ledger{}).Detect(tt.books()), tt.want, tt.says)
+		})
+	}
+}
+
+// A write that was tried again under the same key is one write: once
+// acknowledged, it must be stored once.
+func TestLedgerJoinsTries(t *testing.T) {
+	b := newBooks()
+	key := b.write(journal.UnknownOutcome, 0, 1)
+	b.Record(journal.Entry{At: 5 * sec, On: "pay", Body: journal.Write{
+		Attack: "load", Seq: 77, Key: key, Outcome: journal.Acknowledged, Code: 201,
+	}})
+	f := (&Ledger{}).Detect(b.close())
+	expect(t, f, Held, "of 1 acknowledged")
+	if got := value(t, f, "writes_unknown"); got != 0 {
+		t.Errorf("%v writes are unknown", got)
+	}
+}
+
+func TestLedgerListsEveryWrite(t *testing.T) {
+	b := newBooks()
+	for range 20 {
+		b.write(journal.Acknowledged, 201, 0)
+	}
+	f := (&Ledger{}).Detect(b.close())
+	if len(f.Evidence) != 20 || f.Evidence[0].On != "r1-load-1" || f.Evidence[19].On != "r1-load-20" {
+		t.Errorf("evidence is %+v", f.Evidence)
+	}
+}
