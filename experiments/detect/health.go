@@ -1,0 +1,116 @@
+package detect
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// unansweredInARow is how many health questions in a row may go without an
+// answer before the endpoint counts as failed: Kubernetes' failure threshold.
+const unansweredInARow = 3
+
+// health is what one health endpoint of all replicas answered in some windows.
+type health struct {
+	polls      int
+	refused    int // answered, but not with 200
+	unanswered int
+	row        int // most unanswered ones in a row on one replica
+	took       latencies
+	// firstRefused, firstUnanswered and slowest are evidence; empty without.
+	firstRefused, firstUnanswered, slowest Evidence
+}
+
+// healthIn collects the polls of an endpoint that were sent in the windows.
+// Polls of a replica that had been told to stop, or was not yet up again, say
+// nothing of its health and are left out.
+func healthIn(j journal.Journal, endpoint string, windows []journal.Window) health {
+	h := health{took: newLatencies()}
+	rows := map[string]int{}
+	down := downtimes(j, endpoint)
+	for e, p := range journal.Of[journal.Poll](j) {
+		in := func(w journal.Window) bool { return w.Contains(e.At) }
+		if p.Endpoint != endpoint || !slices.ContainsFunc(windows, in) || slices.ContainsFunc(down[e.On], in) {
+			continue
+		}
+		h.polls++
+		h.count(e, p, rows)
+	}
+	return h
+}
+
+func (h *health) count(e journal.Entry, p journal.Poll, rows map[string]int) {
+	if p.Code == 0 {
+		h.unanswered++
+		rows[e.On]++
+		h.row = max(h.row, rows[e.On])
+		if h.firstUnanswered.Kind == "" {
+			h.firstUnanswered = seen(e, "%s: no answer (%s) after %v", p.Endpoint, p.Err, brief(p.Took))
+		}
+		return
+	}
+	rows[e.On] = 0
+	if p.Took > h.took.at(1) {
+		h.slowest = seen(e, "%s: %d after %v", p.Endpoint, p.Code, brief(p.Took))
+	}
+	h.took.add(p.Took)
+	if p.Code != http.StatusOK {
+		h.refused++
+		if h.firstRefused.Kind == "" {
+			h.firstRefused = seen(e, "%s: %d after %v", p.Endpoint, p.Code, brief(p.Took))
+		}
+	}
+}
+
+// fault says in which way the endpoint failed; empty when it did not.
+func (h *health) fault() string {
+	switch {
+	case h.refused > 0:
+		return fmt.Sprintf("%d of %d polls were answered with something else than 200", h.refused, h.polls)
+	case h.row >= unansweredInARow:
+		return fmt.Sprintf("%d of %d polls got no answer, %d of them in a row", h.unanswered, h.polls, h.row)
+	}
+	return ""
+}
+
+// downtimes are, per replica, the windows in which it cannot be asked to
+// answer: from the signal that stopped it, or its exit, to its first 200 after
+// it was started again.
+func downtimes(j journal.Journal, endpoint string) map[string][]journal.Window {
+	down := map[string][]journal.Window{}
+	started := map[string]bool{} // since the last downtime began
+	isOpen := func(replica string) bool {
+		all := down[replica]
+		return len(all) > 0 && all[len(all)-1].To == 0
+	}
+	begin := func(e journal.Entry) {
+		if !isOpen(e.On) {
+			down[e.On] = append(down[e.On], journal.Window{From: e.At})
+		}
+		started[e.On] = false
+	}
+	kinds := []string{
+		journal.Signalled{}.Kind(), journal.Exited{}.Kind(), journal.Started{}.Kind(), journal.Poll{}.Kind(),
+	}
+	for e := range j.Entries(kinds...) {
+		switch body := e.Body.(type) {
+		case journal.Signalled:
+			if body.Signal == "SIGCONT" {
+				started[e.On] = true
+				continue
+			}
+			begin(e)
+		case journal.Exited:
+			begin(e)
+		case journal.Started:
+			started[e.On] = true
+		case journal.Poll:
+			if body.Endpoint == endpoint && body.Code == http.StatusOK && started[e.On] && isOpen(e.On) {
+				down[e.On][len(down[e.On])-1].To = e.At
+			}
+		}
+	}
+	return down
+}
