@@ -163,6 +163,13 @@ type Dialled interface {
 	ReleaseConnects(context.Context) error
 }
 
+// Marker is a target that knows the name by which what a fault opens in it can
+// be found again, also after seatrial was killed: "seatrial-" and the run's id.
+type Marker interface {
+	Target
+	Mark() string
+}
+
 var kinds = map[string]func() Fault{}
 
 // register names a kind of fault for files. The function returns a pointer to

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// PingPath is a stub's own path for round trips: answered with 204, never
+// recorded and never shaped.
+const PingPath = "/.seatrial/ping"
+
+// stub is one programmable HTTP dependency. Every call is read to its end,
+// shaped by what is in force, answered by its route, and recorded.
+type stub struct {
+	name       string
+	clock      clock
+	log        *recordLog
+	mux        *http.ServeMux
+	routes     map[string]bool // by name
+	behaviours behaviours
+	http       *http.Server
+	conns      atomic.Uint64
+
+	mu   sync.Mutex
+	open map[*call]bool
+}
+
+func newStub(c StubConfig, ids *ids, clk clock, l *recordLog) (*stub, error) {
+	s := &stub{
+		name: c.Name, clock: clk, log: l,
+		mux: http.NewServeMux(), routes: map[string]bool{}, open: map[*call]bool{},
+	}
+	fallback := true
+	for _, r := range c.Routes {
+		pattern := pattern(r)
+		a, err := newAnswer(s, r, ids)
+		if err == nil {
+			err = handle(s.mux, pattern, a)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("stub %q: route %q: %w", c.Name, pattern, err)
+		}
+		s.routes[a.name] = true
+		fallback = fallback && pattern != "/"
+	}
+	if fallback {
+		a, err := newAnswer(s, subject.Route{}, ids)
+		if err != nil {
+			return nil, err
+		}
+		a.name = ""
+		s.mux.Handle("/", a)
+	}
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(s.serve),
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, &connection{number: s.conns.Add(1)})
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	return s, nil
+}
+
+// pattern is a route's net/http pattern.
+func pattern(r subject.Route) string {
+	path := r.Path
+	if path == "" {
+		path = "/"
+	}
+	if r.Method == "" {
+		return path
+	}
+	return r.Method + " " + path
+}
+
+// handle registers a handler; ServeMux panics on a bad or doubled pattern.
+func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	mux.Handle(pattern, h)
+	return nil
+}
+
+// serve answers and records one call.
+func (s *stub) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == PingPath {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	c := s.begin(r)
+	defer c.end()
+	stop := c.watch(r.Context())
+	defer stop()
+	if err := c.read(r); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.mux.ServeHTTP(&statusWriter{ResponseWriter: w, call: c}, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+}
+
+type callKey struct{}
+
+// flush records the calls that still go on.
+func (s *stub) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		c.record(true)
+	}
+}
+
+// listen serves on the address until the server is closed.
+func (s *stub) listen(ctx context.Context, address string) (string, error) {
+	l, err := listen(ctx, address)
+	if err != nil {
+		return "", fmt.Errorf("stub %q: %w", s.name, err)
+	}
+	go func() {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Printf("seatrial agent: stub %q: %v", s.name, err)
+		}
+	}()
+	return l.Addr().String(), nil
+}
