@@ -1,0 +1,294 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Compile checks traffic and makes it ready to be sent. The same seed gives the
+// same targets. An error is one sentence that names the request.
+//
+// Headers of the whole traffic are templates too, so that a token captured in
+// the setup can be sent with everything: Authorization: Bearer {{pick
+// "token"}}; requests of the setup that come before the capture go without
+// such a header.
+func Compile(t Traffic, seed uint64) (*Source, error) {
+	if len(t.Requests) == 0 {
+		return nil, errors.New("traffic: there are no requests; name at least one")
+	}
+	shared := &store{values: map[string]*latest{}}
+	c := &compiler{
+		traffic: &traffic{seed: seed, store: shared, templates: &templates{store: shared}},
+		common:  t.Headers,
+		names:   map[string]bool{},
+		taken:   map[string]bool{},
+	}
+	for _, r := range slices.Concat(t.Setup, t.Requests) {
+		for name := range r.Capture {
+			c.taken[name] = true
+		}
+	}
+	c.inSetup = true
+	for _, r := range t.Setup {
+		q, err := c.setupRequest(r)
+		if err != nil {
+			return nil, fmt.Errorf("traffic: setup request %q: %w", r.Name, err)
+		}
+		c.setup = append(c.setup, q)
+	}
+	c.inSetup = false
+	for _, r := range t.Requests {
+		q, err := c.request(r)
+		if err != nil {
+			return nil, fmt.Errorf("traffic: request %q: %w", r.Name, err)
+		}
+		c.all = append(c.all, q)
+	}
+	c.secrets = credentials(t)
+	return newSource(c.traffic, c.all)
+}
+
+type compiler struct {
+	*traffic
+	common map[string]string
+	names  map[string]bool
+	taken  map[string]bool // all names that something is captured under
+	// inSetup: the requests compiled now are those of the setup.
+	inSetup bool
+}
+
+func (c *compiler) request(r Request) (*request, error) {
+	if r.Name == "" {
+		return nil, errors.New("it has no name")
+	}
+	if c.names[r.Name] {
+		return nil, errors.New("there are two of that name")
+	}
+	c.names[r.Name] = true
+	if !(r.Weight >= 0) {
+		return nil, fmt.Errorf("its weight is %v; it must be positive", r.Weight)
+	}
+	if r.Weight == 0 {
+		r.Weight = 1
+	}
+	q := &request{Request: r, method: strings.ToUpper(r.Method)}
+	if q.method == "" {
+		q.method = http.MethodGet
+	}
+	for _, part := range []func(*request) error{
+		c.parsePathAndBody, c.parseVars, c.parseHeaders, c.parseWrite, c.parseCaptures, c.parseSuccess, c.try,
+	} {
+		if err := part(q); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+// setupRequest is a request that is sent once, in its place.
+func (c *compiler) setupRequest(r Request) (*request, error) {
+	if r.Write != nil {
+		return nil, errors.New("write: the ledger follows only what the load writes; move it to the requests")
+	}
+	q, err := c.request(r)
+	if err != nil {
+		return nil, err
+	}
+	if !c.captured(q.needs) {
+		return nil, fmt.Errorf("it picks from %q, which no setup request before it captures", q.needs)
+	}
+	return q, nil
+}
+
+func (c *compiler) captured(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !c.fromSetup(name) })
+}
+
+// parse makes a text of a string and notes what the request picks in it.
+func (c *compiler) parse(q *request, what, s string) (text, error) {
+	t, picked, err := c.check(what, s)
+	q.need(picked)
+	return t, err
+}
+
+// check makes a text of a string and returns what it picks.
+func (c *compiler) check(what, s string) (text, []string, error) {
+	t, picked, err := c.templates.add(s)
+	if err != nil {
+		return text{}, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	for _, name := range picked {
+		if !c.taken[name] {
+			return text{}, nil, fmt.Errorf("%s: no request captures %q; there are %q",
+				what, name, slices.Sorted(maps.Keys(c.taken)))
+		}
+	}
+	return t, picked, nil
+}
+
+func (q *request) need(names []string) {
+	for _, name := range names {
+		if !slices.Contains(q.needs, name) {
+			q.needs = append(q.needs, name)
+		}
+	}
+}
+
+func (c *compiler) parsePathAndBody(q *request) (err error) {
+	if q.path, err = c.parse(q, "path", q.Path); err != nil {
+		return err
+	}
+	q.body, err = c.parse(q, "body", q.Body)
+	return err
+}
+
+func (c *compiler) parseVars(q *request) error {
+	for _, name := range slices.Sorted(maps.Keys(q.Vars)) {
+		value, err := c.parse(q, "vars "+name, q.Vars[name])
+		if err != nil {
+			return err
+		}
+		q.vars = append(q.vars, variable{name, value})
+	}
+	return nil
+}
+
+// parseHeaders puts the traffic's headers and the request's own together.
+func (c *compiler) parseHeaders(q *request) error {
+	own, values := map[string]string{}, map[string]string{}
+	for name, value := range q.Headers {
+		own[canonical(name)] = value
+	}
+	for name, value := range c.common {
+		values[canonical(name)] = value
+	}
+	maps.Copy(values, own)
+	if _, ok := values["Content-Type"]; !ok && strings.ContainsAny(firstByte(q.Body), "{[") {
+		values["Content-Type"] = "application/json"
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value, picked, err := c.check("headers "+name, values[name])
+		if err != nil {
+			return err
+		}
+		if _, its := own[name]; c.inSetup && !its && !c.captured(picked) {
+			continue // what it carries is yet to be captured
+		}
+		q.need(picked)
+		h := header{name: name, value: value}
+		if !value.made {
+			h.fixed = []string{value.static}
+		}
+		q.headers = append(q.headers, h)
+	}
+	return nil
+}
+
+// firstByte is the first byte of a JSON body; an action is not JSON's brace.
+func firstByte(body string) string {
+	body = strings.TrimSpace(body)
+	if body == "" || strings.HasPrefix(body, "{{") {
+		return ""
+	}
+	return body[:1]
+}
+
+func (c *compiler) parseWrite(q *request) (err error) {
+	if q.Write == nil {
+		return nil
+	}
+	if q.key, err = c.parse(q, "write.key", q.Write.Key); err != nil {
+		return err
+	}
+	if !q.key.made {
+		return fmt.Errorf("write.key: %q is the same for every hit; use a variable such as {{.key}}", q.Write.Key)
+	}
+	if q.Write.ID == "" {
+		return nil
+	}
+	id, err := newCapture("id", q.Write.ID)
+	if err != nil {
+		return fmt.Errorf("write.id: %w", err)
+	}
+	q.id = &id
+	return nil
+}
+
+func (c *compiler) parseCaptures(q *request) error {
+	for _, name := range slices.Sorted(maps.Keys(q.Capture)) {
+		taken, err := newCapture(name, q.Capture[name])
+		if err != nil {
+			return fmt.Errorf("capture %s: %w", name, err)
+		}
+		q.takes = append(q.takes, taken)
+	}
+	return nil
+}
+
+func (c *compiler) parseSuccess(q *request) (err error) {
+	q.ok, err = newSuccess(q.Success)
+	return err
+}
+
+// try fills the request in once, so that what a template does wrong is said
+// before anything starts.
+func (c *compiler) try(q *request) error {
+	r := newRenderer(c.templates)
+	r.dry = true
+	r.source.Seed(c.seed, 0)
+	t, err := r.target(q, 0)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(t.Path, "/") {
+		return fmt.Errorf("path: %q does not begin with a slash", t.Path)
+	}
+	if _, err := url.ParseRequestURI(t.Path); err != nil {
+		return fmt.Errorf("path: %q is no path of a URL", t.Path)
+	}
+	if _, err := http.NewRequest(t.Method, "http://localhost"+t.Path, nil); err != nil {
+		return fmt.Errorf("method: %q is no HTTP method", t.Method)
+	}
+	return nil
+}
+
+// credentials are the values of headers that carry a secret, and their parts
+// without the scheme before them ("Bearer").
+func credentials(t Traffic) []string {
+	found := map[string]bool{}
+	sets := []map[string]string{t.Headers}
+	for _, r := range slices.Concat(t.Setup, t.Requests) {
+		sets = append(sets, r.Headers)
+	}
+	for _, headers := range sets {
+		for name, value := range headers {
+			if !secretHeader(name) || strings.Contains(value, "{{") {
+				continue
+			}
+			found[value] = true
+			if _, bare, ok := strings.Cut(value, " "); ok {
+				found[bare] = true
+			}
+		}
+	}
+	delete(found, "")
+	return slices.Sorted(maps.Keys(found))
+}
+
+func secretHeader(name string) bool {
+	name = strings.ToLower(name)
+	if name == "idempotency-key" {
+		return false
+	}
+	for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "key", "credential"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,286 @@
+package loadgen
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ohler55/ojg/oj"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// transport is the client of one attack.
+func (a Attack) transport() *http.Transport {
+	dialer := &net.Dialer{Timeout: a.Timeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: max(a.MaxInFlight, 1),
+		IdleConnTimeout:     90 * time.Second,
+		DisableKeepAlives:   a.NewConnections,
+		DisableCompression:  true, // bytes are counted as they were sent
+	}
+}
+
+// RoundTrip is called by a worker of vegeta's for each hit. What it is given
+// carries only the hit's number; the request is made here, and its end is
+// recorded. The answer that vegeta gets is always empty.
+func (e *engine) RoundTrip(outer *http.Request) (*http.Response, error) {
+	seq, err := strconv.ParseUint(outer.Header.Get("X-Vegeta-Seq"), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	e.hit(seq)
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: outer}, nil
+}
+
+// hit sends or drops one hit, and records it.
+func (e *engine) hit(seq uint64) {
+	h := e.source.hitOf(e.stream, seq)
+	r := journal.Request{Seq: seq, Attack: e.name, Route: h.request.Name, Due: e.due(seq)}
+	under := e.inFlight.Add(1)
+	defer e.inFlight.Add(-1)
+	if under > int64(e.plan.InFlightMax) {
+		e.dropped.Add(1)
+		r.Dropped = true
+		r.Sent = e.rec.Now()
+		r.Done = r.Sent
+		e.rec.Request(r)
+		return
+	}
+	for peak := e.peak.Load(); under > peak && !e.peak.CompareAndSwap(peak, under); {
+		peak = e.peak.Load()
+	}
+	e.sent.Add(1)
+	target, err := e.source.fill(h)
+	if err != nil {
+		e.fail(err)
+		r.Sent = e.rec.Now()
+		r.Done, r.Err = r.Sent, journal.ErrOther
+		e.rec.Request(r)
+		return
+	}
+	answer := e.send(&r, target, h)
+	if r.OK {
+		if int64(r.Done) <= e.until.Load() {
+			e.good.Add(1)
+		}
+		e.capture(target.request, answer)
+	}
+	e.rec.Request(r)
+	e.ledger(r, target, answer)
+}
+
+// exchange is what the transport tells of one request while it is under way.
+// Its hooks run on the transport's goroutines.
+type exchange struct {
+	mu     sync.Mutex
+	conns  int
+	reused bool
+	wrote  bool
+	hangUp time.Duration
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+func (x *exchange) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{GotConn: x.gotConn, WroteRequest: x.wroteRequest}
+}
+
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.conns++
+	x.reused = info.Reused
+}
+
+func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err != nil || x.hangUp <= 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.timer == nil {
+		x.timer = time.AfterFunc(x.hangUp, func() { x.cancel(errHungUp) })
+	}
+}
+
+// end stops the timer and reports the connections that were taken.
+func (x *exchange) end() (conns int, reused bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	return x.conns, x.reused
+}
+
+// send does one exchange and fills the record in. It returns the answer's body
+// where somebody wants to read it.
+func (e *engine) send(r *journal.Request, t Target, h hit) []byte {
+	limited, stop := context.WithTimeout(e.ctx, e.client.Timeout)
+	defer stop()
+	ctx, cancel := limited, context.CancelCauseFunc(nil)
+	if e.client.HangUpAfter > 0 {
+		ctx, cancel = context.WithCancelCause(limited)
+		defer cancel(nil)
+	}
+	x := &exchange{hangUp: e.client.HangUpAfter, cancel: cancel}
+	req, err := e.request(httptrace.WithClientTrace(ctx, x.trace()), t, h)
+	r.Sent = e.rec.Now()
+	if err != nil {
+		e.fail(err)
+		r.Done, r.Err = r.Sent, journal.ErrOther
+		return nil
+	}
+	r.BytesOut = clip(int64(len(t.Body)))
+	body, err := e.exchange(r, t, req)
+	r.Done = e.rec.Now()
+	conns, reused := x.end()
+	r.Reused, r.Replays = reused, max(conns-1, 0)
+	if err != nil {
+		r.OK = false
+		r.Err = classify(ctx, err)
+		r.Canceled = r.Err == journal.ErrCanceled
+		return nil
+	}
+	return body
+}
+
+// exchange sends the request and reads the whole answer.
+func (e *engine) exchange(r *journal.Request, t Target, req *http.Request) ([]byte, error) {
+	resp, err := e.trans.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	r.Code = resp.StatusCode
+	r.OK = t.request.ok.has(resp.StatusCode)
+	r.Close = resp.Close
+	r.RetryAfter = resp.Header.Get("Retry-After") != ""
+	return readBody(r, resp.Body, r.OK && t.request.reads())
+}
+
+// reads says that something is taken from the request's answer.
+func (q *request) reads() bool { return len(q.takes) > 0 || q.id != nil }
+
+// keptBytes bounds the part of an answer that values are captured from.
+const keptBytes = 1 << 20
+
+// readBody reads an answer to its end, counts it, and keeps it when asked to.
+func readBody(r *journal.Request, body io.Reader, keep bool) ([]byte, error) {
+	var kept bytes.Buffer
+	n := int64(0)
+	if keep {
+		m, err := io.Copy(&kept, io.LimitReader(body, keptBytes))
+		n += m
+		if err != nil {
+			r.BytesIn = clip(n)
+			return nil, err
+		}
+	}
+	m, err := io.Copy(io.Discard, body)
+	r.BytesIn = clip(n + m)
+	return kept.Bytes(), err
+}
+
+func clip(n int64) uint32 { return uint32(min(n, math.MaxUint32)) }
+
+// request makes the HTTP request of a target.
+func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, error) {
+	var body io.Reader
+	if t.Body != "" {
+		body = strings.NewReader(t.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, t.Method, e.prefix+t.Path, body)
+	if err != nil {
+		return nil, err
+	}
+	if host := t.Header.Get("Host"); host != "" {
+		req.Host = host
+		t.Header.Del("Host")
+	}
+	req.Header = t.Header
+	req.Header["X-Request-Id"] = []string{journal.RequestID(e.runID, e.name, h.seq)}
+	req.Header["Traceparent"] = []string{traceparent(h.draws.Uint64(), h.draws.Uint64(), h.draws.Uint64())}
+	return req, nil
+}
+
+// traceparent is a W3C trace context that asks for sampling.
+func traceparent(a, b, span uint64) string {
+	var raw [24]byte
+	binary.BigEndian.PutUint64(raw[0:], a)
+	binary.BigEndian.PutUint64(raw[8:], b)
+	binary.BigEndian.PutUint64(raw[16:], span|1) // never all zeros
+	raw[15] |= 1
+	text := make([]byte, 0, 55)
+	text = append(text, "00-"...)
+	text = hex.AppendEncode(text, raw[:16])
+	text = append(text, '-')
+	text = hex.AppendEncode(text, raw[16:])
+	return string(append(text, "-01"...))
+}
+
+// capture remembers what later requests pick.
+func (e *engine) capture(q *request, answer []byte) {
+	if len(q.takes) == 0 {
+		return
+	}
+	document, err := oj.Parse(answer)
+	if err != nil {
+		return
+	}
+	for _, c := range q.takes {
+		if value, ok := c.from(document); ok {
+			e.source.store.add(c.name, value)
+		}
+	}
+}
+
+// ledger records a write and what its caller knows of it.
+func (e *engine) ledger(r journal.Request, t Target, answer []byte) {
+	if t.Key == "" {
+		return
+	}
+	w := journal.Write{Attack: r.Attack, Seq: r.Seq, Key: t.Key, Outcome: outcome(r), Code: r.Code}
+	if id := t.request.id; id != nil && w.Outcome == journal.Acknowledged {
+		if document, err := oj.Parse(answer); err == nil {
+			w.ID, _ = id.from(document)
+		}
+	}
+	e.rec.Record(journal.Entry{At: r.Done, On: r.Route, Body: w})
+}
+
+// classify names the reason for which there was no answer.
+func classify(ctx context.Context, err error) string {
+	var dial *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.Is(context.Cause(ctx), errHungUp), errors.Is(ctx.Err(), context.Canceled):
+		return journal.ErrCanceled
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return journal.ErrTimeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return journal.ErrRefused
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return journal.ErrDial
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return journal.ErrReset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export this one
+		return journal.ErrEOF
+	}
+	return journal.ErrOther
+}
