@@ -1,0 +1,123 @@
+package detect
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// Attempts judges how often the service calls a failing http dependency for one
+// logical call, the first attempt included (detectors.md D10). What the HTTP
+// transport repeats by itself is not counted.
+//
+// A promise that the owner stated is held to the letter. Held against the
+// default of 4, five attempts are a remark (gRPC clients stop there) and six a
+// violation. It holds only when enough logical calls failed, and enough of them
+// were given up while the fault still was in force: a service that never gives
+// up is not better for having been answered in the end.
+type Attempts struct {
+	// Max is the most attempts. Zero: the promise max_attempts.
+	Max int `yaml:"max" json:"max,omitempty"`
+	// On is the http dependency. Empty: the experiment's target.
+	On string `yaml:"on" json:"on,omitempty"`
+	// During is the window in which logical calls begin: fault (default),
+	// method, all or a step's name.
+	During string `yaml:"during" json:"during,omitempty"`
+	// MinSamples is how many logical calls must have failed at first. Default
+	// 20.
+	MinSamples int `yaml:"min_samples" json:"min_samples,omitempty"`
+}
+
+var _ = register(Info{
+	Kind: "attempts", ID: "D10", Checklist: []string{"3.3"}, Class: Safety,
+	Summary: "a failing call is tried a few times and then given up",
+}, func() Detector { return &Attempts{MinSamples: 20} })
+
+// gaveUpLeast is how many logical calls must have been given up.
+const gaveUpLeast = 5
+
+// Detect judges the journal.
+func (d *Attempts) Detect(j journal.Journal) Finding {
+	f := finding("attempts")
+	h := j.Header()
+	on, err := httpTarget(h, d.On)
+	if err != nil {
+		return f.notApplicable("attempts are not judged: %v", err)
+	}
+	s, err := resolve(j, d.During, DuringFault)
+	if err != nil {
+		return f.unknown("attempts are not known: %v", err)
+	}
+	limit, warn := d.limits(h)
+	calls := callsOn(j, on, s, ties)
+	if a := calls.amplification(); a > 0 {
+		f.Quantities = append(f.Quantities, measured("amplification", a, "1", calls.asked))
+	}
+	if calls.tied == "" {
+		return d.byAmplification(f, calls, on, s, limit+warn)
+	}
+	return d.judge(f, calls, on, s, limit, warn)
+}
+
+// limits are the most attempts, and how many more are only worth a remark.
+func (d *Attempts) limits(h journal.Header) (limit, warn int) {
+	if d.Max > 0 {
+		return d.Max, 0
+	}
+	if slices.Contains(h.Defaults, "max_attempts") {
+		return h.Promises.MaxAttempts, 1
+	}
+	return h.Promises.MaxAttempts, 0
+}
+
+// byAmplification judges where attempts cannot be tied together: when requests
+// cause more calls on average than the most attempts allowed, some logical call
+// had more.
+func (d *Attempts) byAmplification(f Finding, c callsIn, on string, s span, most int) Finding {
+	if a := c.amplification(); a > float64(most) && c.asked >= d.MinSamples {
+		return f.violated("promised: at most %d attempts of one call to %s; seen in %v: %.1f calls a request on average "+
+			"(nothing ties single attempts together)", most, on, s, a)
+	}
+	return f.unknown("in %v %s", s, c.untied(on))
+}
+
+func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn int) Finding {
+	failed := failing(c.chains)
+	var worst chain
+	gaveUp := 0
+	lengths := tally{}
+	for _, ch := range failed {
+		lengths[fmt.Sprintf("%d attempts", len(ch))]++
+		if ch.gaveUp() {
+			gaveUp++
+		}
+		if len(ch) > len(worst) {
+			worst = ch
+		}
+	}
+	f.Quantities = append(f.Quantities,
+		bounded("attempts_max", float64(len(worst)), "1", "<=", float64(limit+warn), len(failed)),
+		measured("given_up", float64(gaveUp), "1", len(failed)),
+		measured("transport_replays", float64(c.replays), "1", c.calls))
+	for i, a := range worst[:min(len(worst), evidenceMost)] {
+		f.Evidence = append(f.Evidence, a.evidence("attempt %d of %d of one logical call", i+1, len(worst)))
+	}
+	said := fmt.Sprintf("promised: at most %d attempts of one call to %s; seen in %v: %d at most, over %d failed logical "+
+		"calls (%v), tied by %s", limit, on, s, len(worst), len(failed), lengths, c.tied)
+	switch {
+	case len(worst) > limit+warn:
+		return f.violated("%s", said)
+	case len(failed) == 0:
+		return f.unknown("none of the %d calls at %s in %v failed, so nothing was tried again", c.calls, on, s)
+	case len(failed) < d.MinSamples:
+		return f.unknown("%s; %d failed logical calls are needed", said, d.MinSamples)
+	case gaveUp < gaveUpLeast:
+		return f.unknown("%s; but only %d were given up while failing, and %d are needed to say that it gives up at all",
+			said, gaveUp, gaveUpLeast)
+	case len(worst) > limit:
+		f.Remark = fmt.Sprintf("%d attempts are one more than the default of %d; state max_attempts if they are meant",
+			len(worst), limit)
+	}
+	return f.held("%s", said)
+}

@@ -1,0 +1,144 @@
+package detect
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+const ms = time.Millisecond
+
+func TestAttempts(t *testing.T) {
+	gaps := func(n int) []time.Duration { return constantGaps(n, 50*ms) }
+	stated := func(h *journal.Header) { h.Defaults = nil }
+	for _, tt := range []struct {
+		name string
+		d    Attempts
+		j    *stubCalls
+		want Outcome
+		says string
+	}{
+		{"three", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(2)...), Held, "3 at most"},
+		{"four", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(3)...), Held, "tied by the request id"},
+		{"five", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(4)...), Held, "one more than the default"},
+		{"six", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(5)...), Violated, "6 at most"},
+		{"five, but four were stated", Attempts{MinSamples: 20}, newStubCalls(stated).calm().failing(25, gaps(4)...), Violated, "5"},
+		{"three, but two are asked for", Attempts{Max: 2, MinSamples: 20}, newStubCalls().failing(25, gaps(2)...), Violated, "3 at"},
+		{"nineteen calls", Attempts{MinSamples: 20}, newStubCalls().calm().failing(19, gaps(2)...), Unknown, "20 failed logical"},
+		{"one of many, certain all the same", Attempts{MinSamples: 20}, newStubCalls().failing(1, gaps(9)...), Violated, "10 at"},
+		{"none failed", Attempts{MinSamples: 20}, func() *stubCalls {
+			s := newStubCalls().calm()
+			s.play(faultFrom+1, 200)
+			return s
+		}(), Unknown, "none of the 1 calls"},
+		{"nothing arrived", Attempts{MinSamples: 20}, newStubCalls().calm(), Unknown, "no call arrived"},
+		{"no such dependency", Attempts{On: "db"}, newStubCalls(), NotApplicable, "no http dependency"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { expect(t, tt.d.Detect(tt.j), tt.want, tt.says) })
+	}
+}
+
+// A service that tries until it is answered has not shown that it gives up.
+func TestAttemptsWantsCallsThatAreGivenUp(t *testing.T) {
+	s := newStubCalls().calm()
+	s.answer = func(_, attempt int, c *journal.Call) {
+		if attempt == 2 {
+			c.Status = 200
+		}
+	}
+	s.failing(40, constantGaps(2, 50*ms)...)
+	expect(t, (&Attempts{MinSamples: 20}).Detect(s), Unknown, "only 0 were given up")
+}
+
+func TestAttemptsLeavesOutTransportReplays(t *testing.T) {
+	replayed := func(nth int) *stubCalls {
+		s := newStubCalls().calm()
+		s.answer = func(_, attempt int, c *journal.Call) {
+			if attempt%2 == 0 {
+				c.Status, c.Answered, c.Nth = 0, 0, nth
+			}
+		}
+		return s.failing(25, constantGaps(7, 200*time.Microsecond)...)
+	}
+	f := (&Attempts{MinSamples: 20}).Detect(replayed(2))
+	expect(t, f, Held, "4 at most")
+	if got := value(t, f, "transport_replays"); got != 100 {
+		t.Errorf("%v replays", got)
+	}
+	// On a fresh connection the transport does not repeat: the service did.
+	expect(t, (&Attempts{MinSamples: 20}).Detect(replayed(1)), Violated, "8 at most")
+}
+
+func TestChainsAreTiedBy(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		mark func(logical, attempt int, c *journal.Call)
+		want string
+	}{
+		{"request id", passOn, "the request id"},
+		{"an id of the service's own, a trace", func(l, a int, c *journal.Call) {
+			c.RequestID, c.Traceparent = fmt.Sprint(l, a), "00-"+hexOf(l)+"-"+hexOf(a)[:16]+"-01"
+		}, "the trace id"},
+		{"a trace for each attempt, a key", func(l, a int, c *journal.Call) {
+			c.Traceparent, c.IdempotencyKey = "00-"+hexOf(10*l+a)+"-"+hexOf(a)[:16]+"-01", strconv.Itoa(l)
+		}, "the idempotency key"},
+		{"a key for each attempt, a body", func(l, a int, c *journal.Call) {
+			c.IdempotencyKey, c.BodyHash = fmt.Sprint(l, "/", a), strconv.Itoa(l)
+		}, "the body"},
+		{"a path", func(l, _ int, c *journal.Call) { c.Path = "/charge/" + strconv.Itoa(l) }, "the path"},
+		{"nothing", func(int, int, *journal.Call) {}, ""},
+		{"a constant key", func(_, _ int, c *journal.Call) { c.IdempotencyKey = "k" }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStubCalls()
+			s.mark = tt.mark
+			// Each of the 125 payments due in the first half of the fault makes
+			// three attempts.
+			s.calm().failing(250, constantGaps(2, 50*ms)...)
+			in, err := resolve(s, DuringFault, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := callsOn(s, "payments", in, ties)
+			if got.tied != tt.want {
+				t.Fatalf("tied by %q, want %q", got.tied, tt.want)
+			}
+			if tt.want != "" && (len(got.chains) != 250 || len(got.chains[7]) != 3) {
+				t.Errorf("%d chains, the eighth of %d", len(got.chains), len(got.chains[7]))
+			}
+		})
+	}
+}
+
+func TestAttemptsUntied(t *testing.T) {
+	untied := func(attempts int) *stubCalls {
+		s := newStubCalls()
+		s.mark = func(int, int, *journal.Call) {}
+		return s.calm().failing(250, constantGaps(attempts-1, 10*ms)...)
+	}
+	expect(t, (&Attempts{MinSamples: 20}).Detect(untied(3)), Unknown, "pass X-Request-Id on", "amplification 3.00")
+	expect(t, (&Attempts{MinSamples: 20}).Detect(untied(8)), Violated, "8.0 calls a request on average")
+}
+
+func TestHTTPTarget(t *testing.T) {
+	two := fixtureHeader()
+	two.Dependencies = append(two.Dependencies, journal.DependencyInfo{Name: "mail", Kind: "http"})
+	none := fixtureHeader()
+	none.Dependencies = nil
+	aimless := two
+	aimless.Target, aimless.Method = "", nil
+	for _, tt := range []struct {
+		h        journal.Header
+		on, want string
+	}{
+		{two, "", "payments"}, {two, "mail", "mail"}, {two, "db", ""}, {none, "", ""}, {aimless, "", ""},
+	} {
+		got, err := httpTarget(tt.h, tt.on)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("on %q: %q, %v, want %q", tt.on, got, err, tt.want)
+		}
+	}
+}

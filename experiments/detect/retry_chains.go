@@ -1,0 +1,338 @@
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// replayWithin is how soon net/http repeats a request whose reused connection
+// died unanswered (110 to 170 µs measured; detectors.md F6).
+const replayWithin = 2 * time.Millisecond
+
+// tieCovers is the share of calls that must carry a mark for it to tie them.
+const tieCovers = 0.9
+
+// arrival is one call at a stub.
+type arrival struct {
+	at   journal.Instant
+	on   string
+	call journal.Call
+}
+
+// end is when the call was over at the stub: answered, hung up on, or last seen.
+func (a arrival) end() journal.Instant {
+	return a.at.Add(max(a.call.Answered, a.call.HungUpAfter))
+}
+
+// answered says that a whole answer was handed over.
+func (a arrival) answered() bool { return a.call.Status != 0 && a.call.Answered > 0 && !a.call.HungUp }
+
+// failed says that the caller had a reason to try again.
+func (a arrival) failed() bool {
+	s := a.call.Status
+	return !a.answered() || s >= 500 || s == 429 || s == 408
+}
+
+// evidence points at the call.
+func (a arrival) evidence(format string, args ...any) Evidence {
+	return Evidence{
+		At: a.at, Kind: a.call.Kind(), On: a.on,
+		Excerpt: fmt.Sprintf("%s %s: ", a.call.Method, a.call.Path) + fmt.Sprintf(format, args...),
+	}
+}
+
+// chain is one logical call to a dependency: its attempts in the order in which
+// they arrived.
+type chain []arrival
+
+// gaveUp says that the last attempt failed and none followed.
+func (c chain) gaveUp() bool { return c[len(c)-1].failed() }
+
+// tie is a way to tell which calls are attempts of one logical call.
+type tie struct {
+	name string // for reasons
+	mark func(run string, c journal.Call) string
+	// weak marks are no identities by themselves: they tie only where they were
+	// seen to differ from call to call while nothing was broken.
+	weak bool
+}
+
+// byRequestID ties by the id that the load sends with every hit; ids that the
+// service makes up itself may differ from attempt to attempt.
+var byRequestID = tie{name: "the request id", mark: func(run string, c journal.Call) string {
+	if run == "" || !strings.HasPrefix(c.RequestID, run+"-") {
+		return ""
+	}
+	return c.RequestID
+}}
+
+var byTrace = tie{name: "the trace id", mark: func(_ string, c journal.Call) string {
+	parts := strings.Split(c.Traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 {
+		return ""
+	}
+	return parts[1]
+}}
+
+var byKey = tie{name: "the idempotency key", mark: func(_ string, c journal.Call) string {
+	return c.IdempotencyKey
+}}
+
+var byBody = tie{name: "the body", weak: true, mark: func(_ string, c journal.Call) string {
+	if c.BodyBytes == 0 || !c.BodyRead {
+		return ""
+	}
+	return c.BodyHash
+}}
+
+var byPath = tie{name: "the path", weak: true, mark: func(_ string, c journal.Call) string { return c.Path }}
+
+// ties in the order in which they are trusted.
+var ties = []tie{byRequestID, byTrace, byKey, byBody, byPath}
+
+// callsIn are the calls at one dependency, sorted by arrival, with the chains
+// of those that began in a span.
+type callsIn struct {
+	tied   string // what tied them, for reasons; empty when nothing did
+	chains []chain
+	// replays is how many arrivals were dropped as the transport's own.
+	replays int
+	// calls is how many arrived in the span, asked how many requests of routes
+	// that use the dependency were due in it; calm is their ratio before the
+	// first step. Zero: not known.
+	calls, asked int
+	calm         float64
+}
+
+// callsOn collects the chains at the named dependency.
+func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
+	all := arrivals(j, on)
+	out := callsIn{asked: askedOf(j, on, s)}
+	for _, a := range all {
+		if s.contains(a.at) {
+			out.calls++
+		}
+	}
+	calm := calmCalls(j, all)
+	if n := calmAsked(j, on); n > 0 {
+		out.calm = float64(len(calm)) / float64(n)
+	}
+	run := j.Header().Run
+	for _, t := range order {
+		chains, replays, ok := t.chains(run, all, s)
+		if !ok || !t.differs(run, calm) || out.contradicts(chains) {
+			continue
+		}
+		out.tied, out.chains, out.replays = t.name, chains, replays
+		return out
+	}
+	return out
+}
+
+// arrivals are all calls at a dependency in the order of their arrival.
+func arrivals(j journal.Journal, on string) []arrival {
+	var out []arrival
+	for e, c := range journal.Of[journal.Call](j) {
+		if on == "" || e.On == on {
+			out = append(out, arrival{e.At, e.On, c})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+	return out
+}
+
+// calmCalls are those that arrived before the first step began.
+func calmCalls(j journal.Journal, all []arrival) []arrival {
+	s, err := steadySpan(j)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(a arrival) bool { return !s.contains(a.at) })
+}
+
+func calmAsked(j journal.Journal, on string) int {
+	s, err := steadySpan(j)
+	if err != nil {
+		return 0
+	}
+	return askedOf(j, on, s)
+}
+
+// usersOf are the routes that the owner says use a dependency.
+func usersOf(h journal.Header, on string) []string {
+	var out []string
+	for _, r := range h.Routes {
+		if slices.Contains(r.Uses, on) {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
+// askedOf counts the requests sent to routes that use the dependency.
+func askedOf(j journal.Journal, on string, s span) int {
+	routes := usersOf(j.Header(), on)
+	if len(routes) == 0 {
+		return 0
+	}
+	n := 0
+	for r := range hits(j, s, anyAttack, routes) {
+		if !r.Dropped {
+			n++
+		}
+	}
+	return n
+}
+
+// amplification is how many calls one request causes, relative to the calm
+// before the first step where that is known; zero when it is not known.
+func (c callsIn) amplification() float64 {
+	if c.asked == 0 {
+		return 0
+	}
+	return float64(c.calls) / float64(c.asked) / cmp.Or(c.calm, 1)
+}
+
+// contradicts says that chains are so short that they cannot account for the
+// calls that requests caused: what tied them differs from attempt to attempt.
+func (c callsIn) contradicts(chains []chain) bool {
+	if len(chains) == 0 {
+		return c.calls > 0
+	}
+	sum := 0
+	for _, ch := range chains {
+		sum += len(ch)
+	}
+	return c.amplification() > 1.5*float64(sum)/float64(len(chains))
+}
+
+// differs says whether the marks tell logical calls apart, by the calls that
+// were answered while nothing was broken: a weak mark must hardly ever come
+// twice; a strong one only must not be the same all the time, as one request
+// may well make several calls. Without such calls a strong mark is believed and
+// a weak one is not.
+func (t tie) differs(run string, calm []arrival) bool {
+	marks := map[string]bool{}
+	n := 0
+	for _, a := range calm {
+		if a.failed() {
+			continue
+		}
+		n++
+		marks[t.mark(run, a.call)] = true
+	}
+	if n < 10 {
+		return !t.weak
+	}
+	if t.weak {
+		return len(marks) >= n*9/10
+	}
+	return len(marks) > n/4
+}
+
+// group names the logical call: the mark, with what a retry never changes.
+func (t tie) group(run string, a arrival) string {
+	path, _, _ := strings.Cut(a.call.Path, "?")
+	return strings.Join([]string{a.on, t.mark(run, a.call), a.call.Method, path}, "\x00")
+}
+
+// chains groups the calls; ok is false when too few of the span's carry the
+// mark. A call after one that was answered well begins a new logical call.
+func (t tie) chains(run string, all []arrival, s span) (chains []chain, replays int, ok bool) {
+	open := map[string]int{} // group to its index in list
+	var list []chain
+	marked, inSpan := 0, 0
+	for _, a := range all {
+		in := s.contains(a.at)
+		if in {
+			inSpan++
+		}
+		if t.mark(run, a.call) == "" {
+			continue
+		}
+		if in {
+			marked++
+		}
+		g := t.group(run, a)
+		i, known := open[g]
+		if !known || !list[i][len(list[i])-1].failed() {
+			open[g] = len(list)
+			list = append(list, chain{a})
+			continue
+		}
+		c := list[i]
+		if isReplay(c[len(c)-1], a) {
+			c[len(c)-1] = a
+			replays++
+			continue
+		}
+		list[i] = append(c, a)
+	}
+	if float64(marked) < tieCovers*float64(inSpan) || marked == 0 {
+		return nil, 0, false
+	}
+	return slices.DeleteFunc(list, func(c chain) bool { return !s.contains(c[0].at) }), replays, true
+}
+
+// isReplay says that the second arrival is the transport's own repetition of
+// the first, whose reused connection died unanswered (detectors.md F6).
+func isReplay(first, second arrival) bool {
+	return !first.answered() && first.call.Status == 0 && first.call.Nth > 1 &&
+		second.at.Sub(first.end()) < replayWithin
+}
+
+// failing are the chains whose first attempt failed: the logical calls that the
+// fault met.
+func failing(chains []chain) []chain {
+	return slices.DeleteFunc(slices.Clone(chains), func(c chain) bool { return !c[0].failed() })
+}
+
+// httpTarget is the http dependency a detector of retries judges: the one it is
+// given, the experiment's target, a step's target, or the only one there is.
+func httpTarget(h journal.Header, on string) (string, error) {
+	var all []string
+	for _, d := range h.Dependencies {
+		if d.Kind == "http" {
+			all = append(all, d.Name)
+		}
+	}
+	candidates := []string{on}
+	if on == "" {
+		candidates = []string{h.Target}
+		for _, s := range h.Method {
+			candidates = append(candidates, s.Target)
+		}
+	}
+	for _, c := range candidates {
+		if slices.Contains(all, c) {
+			return c, nil
+		}
+	}
+	switch {
+	case on != "":
+		return "", fmt.Errorf("%q is no http dependency of the subject", on)
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) == 0:
+		return "", fmt.Errorf("the subject has no http dependency, so its calls cannot be seen")
+	}
+	return "", fmt.Errorf("the experiment names none of the http dependencies %s: set on", strings.Join(all, ", "))
+}
+
+// untied is the reason for an unknown finding where nothing ties attempts.
+func (c callsIn) untied(on string) string {
+	if c.calls == 0 {
+		return fmt.Sprintf("no call arrived at %s", on)
+	}
+	text := fmt.Sprintf("the %d calls at %s cannot be tied together: they carry neither our request id, nor a trace id, "+
+		"an idempotency key, or a body or path of their own; have the service pass X-Request-Id on", c.calls, on)
+	if a := c.amplification(); a > 0 {
+		text += fmt.Sprintf(" (amplification %.2f calls a request)", a)
+	}
+	return text
+}
