@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,22 +95,31 @@ func (t Text) Verdict(w io.Writer, dir string, e folder.Experiment) {
 			t.finding(w, f)
 		}
 	}
-	decided := decidingAttempt(e)
-	if decided == nil {
-		return
-	}
-	for _, g := range decided.Guards {
-		if g.Outcome == detect.Violated || g.Outcome == detect.Unknown {
-			t.finding(w, g)
-		}
+	for _, g := range brokenGuards(e) {
+		t.finding(w, g)
 	}
 	if outcome != experiments.Passed && outcome != experiments.NotTried && len(e.Runs) > 0 {
 		at := e.Runs[len(e.Runs)-1]
-		if decided.Number >= 1 && decided.Number <= len(e.Runs) {
-			at = e.Runs[decided.Number-1]
+		if d := decidingAttempt(e); d != nil && d.Number >= 1 && d.Number <= len(e.Runs) {
+			at = e.Runs[d.Number-1]
 		}
 		fmt.Fprintf(w, "      %s\n", t.paint(faint, "evidence in "+Clean(filepath.Join(dir, at))))
 	}
+}
+
+// brokenGuards are the guards of the deciding attempt that do not hold.
+func brokenGuards(e folder.Experiment) []detect.Finding {
+	d := decidingAttempt(e)
+	if d == nil {
+		return nil
+	}
+	var out []detect.Finding
+	for _, g := range d.Guards {
+		if g.Outcome == detect.Violated || g.Outcome == detect.Unknown {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // headline is what stands on the verdict's own line: its title while all is
@@ -119,7 +129,7 @@ func (t Text) headline(e folder.Experiment) string {
 		return t.paint(faint, Clean(e.Title))
 	}
 	if e.Title != "" {
-		for _, f := range e.Verdict.Findings {
+		for _, f := range slices.Concat(e.Verdict.Findings, brokenGuards(e)) {
 			if f.Reason == e.Verdict.Reason && worthShowing(f) {
 				return Clean(e.Title)
 			}
@@ -200,8 +210,8 @@ func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 	counts := tally(trial)
 	parts := make([]string, 0, len(counts))
 	for _, c := range counts {
-		text := fmt.Sprintf("%d %s", c.n, c.outcome)
-		parts = append(parts, t.paint(outcomeColor(c.outcome), text))
+		text := fmt.Sprintf("%d %s", c.N, c.Outcome)
+		parts = append(parts, t.paint(outcomeColor(c.Outcome), text))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "no experiment was tried")
@@ -260,8 +270,8 @@ func trialTook(t *folder.Trial) time.Duration {
 }
 
 type count struct {
-	outcome experiments.Outcome
-	n       int
+	Outcome experiments.Outcome
+	N       int
 }
 
 // tally counts the verdicts, worst last, leaving out outcomes nobody has.
@@ -272,16 +282,16 @@ func tally(t *folder.Trial) []count {
 	}
 	var out []count
 	for _, o := range order {
-		c := count{outcome: o}
+		c := count{Outcome: o}
 		for _, e := range t.Experiments {
 			if e.Verdict.Outcome == o {
-				c.n++
+				c.N++
 			}
 		}
-		if c.outcome == "" {
-			c.outcome = "not run"
+		if c.Outcome == "" {
+			c.Outcome = "not run"
 		}
-		if c.n > 0 {
+		if c.N > 0 {
 			out = append(out, c)
 		}
 	}
