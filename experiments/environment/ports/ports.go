@@ -56,6 +56,10 @@ func Dir() string {
 // Acquire leases one port that can be listened on now.
 func Acquire() (*Lease, error) { return acquire(Dir(), First, End) }
 
+// AcquireIn is [Acquire] with another folder for the locks, for a process that
+// may not write to the usual one.
+func AcquireIn(dir string) (*Lease, error) { return acquire(dir, First, End) }
+
 // AcquireN leases n ports, or none.
 func AcquireN(n int) ([]*Lease, error) {
 	leases := make([]*Lease, 0, n)

@@ -4,6 +4,7 @@
 package spawn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -119,4 +120,17 @@ func describe(cmd *exec.Cmd, err error) error {
 		err = path.Err
 	}
 	return fmt.Errorf("start %s: %w", cmd.Path, err)
+}
+
+// Run starts a process and waits for its end; when the context ends first, the
+// process is killed and the context's error returned.
+func (s *Spawner) Run(ctx context.Context, spec Spec) (Exit, error) {
+	p, err := s.Start(spec)
+	if err != nil {
+		return Exit{}, err
+	}
+	if err := p.Wait(ctx); err != nil {
+		return Exit{}, errors.Join(err, p.Kill(context.WithoutCancel(ctx)))
+	}
+	return p.Exit(), nil
 }

@@ -1,0 +1,444 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/seatrial/seatrial/experiments/environment/procs"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+)
+
+// startWithin bounds a start, recovery after a crash included; stopWithin a
+// fast shutdown.
+const (
+	startWithin = 30 * time.Second
+	stopWithin  = 10 * time.Second
+)
+
+// How a server is asked to shut down.
+const (
+	fast      = syscall.SIGINT
+	immediate = syscall.SIGQUIT
+)
+
+// Config is what a server is started with.
+type Config struct {
+	Dependency subject.Dependency
+	// Dir is an existing folder for the server alone; the data directory and
+	// the socket for administration go there.
+	Dir  string
+	Port int
+	// Env marks the server's processes, beside what it needs itself.
+	Env     []string
+	Spawner *spawn.Spawner
+	Lines   *spawn.Lines
+	Journal journal.Recorder
+	// Passwords of the roles.
+	OwnerPassword, ServicePassword string
+	// SharedMemory, when not nil, is told of the System V segment that a
+	// killed server would leave behind.
+	SharedMemory func(id int) error
+}
+
+// Server is a PostgreSQL server that runs for one environment.
+type Server struct {
+	template                       *Template
+	name                           string
+	data, sockets                  string
+	port                           int
+	local                          bool // it listens on its socket only
+	spawner                        *spawn.Spawner
+	lines                          *spawn.Lines
+	journal                        journal.Recorder
+	env                            []string
+	ownerPassword, servicePassword string
+	sharedMemory                   func(int) error
+
+	mu      sync.Mutex
+	process *spawn.Process
+	starts  int
+	asked   string // the last signal sent
+	shm     int
+}
+
+// Start copies the template, starts a server on the copy, sets the passwords
+// and runs the migrations.
+func Start(ctx context.Context, t *Template, c Config) (*Server, error) {
+	s := &Server{
+		template: t, name: c.Dependency.Name, port: c.Port, spawner: c.Spawner, lines: c.Lines, journal: c.Journal,
+		data: filepath.Join(c.Dir, "data"), sockets: c.Dir, env: c.Env, sharedMemory: c.SharedMemory,
+		ownerPassword: c.OwnerPassword, servicePassword: c.ServicePassword,
+	}
+	if err := s.bringUp(ctx, c.Dependency); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.name, err), s.Stop(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *Server) bringUp(ctx context.Context, d subject.Dependency) error {
+	if socket := s.socket(); len(socket) > 103 {
+		return fmt.Errorf("the path of its socket %s is longer than 103 bytes; set TMPDIR to a shorter folder", socket)
+	}
+	if err := own(s.sockets, s.template.user); err != nil {
+		return err
+	}
+	if err := CopyTree(s.template.Data, s.data, s.template.user); err != nil {
+		return err
+	}
+	if err := s.configure(d); err != nil {
+		return err
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	c, err := s.connect(ctx, Superuser, s.template.Database)
+	if err != nil {
+		return err
+	}
+	// A password in a statement is not logged: log_statement is none.
+	err = execAll(ctx, c,
+		"ALTER ROLE "+quote(Owner)+" PASSWORD "+literal(s.ownerPassword),
+		"ALTER ROLE "+quote(s.template.Service)+" PASSWORD "+literal(s.servicePassword))
+	if err := errors.Join(err, c.Close(ctx)); err != nil {
+		return fmt.Errorf("set the roles' passwords: %w", err)
+	}
+	return s.migrate(ctx, d.Migrations)
+}
+
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// configure appends the dependency's settings to postgresql.conf, where the
+// last one counts.
+func (s *Server) configure(d subject.Dependency) error {
+	settings := map[string]string{
+		"dynamic_shared_memory_type": "mmap", // in the data directory, so that nothing is left in /dev/shm
+		"logging_collector":          "off", "log_line_prefix": "[%p] ", "wal_init_zero": "off",
+	}
+	if !d.Durable {
+		maps.Copy(settings, map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
+	}
+	maps.Copy(settings, d.Settings)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&text, "\n%s = %s", name, literal(settings[name]))
+	}
+	f, err := os.OpenFile(filepath.Join(s.data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text.String() + "\n")
+	return errors.Join(err, f.Close())
+}
+
+func (s *Server) socket() string {
+	return filepath.Join(s.sockets, ".s.PGSQL."+strconv.Itoa(s.port))
+}
+
+// start starts the server's processes and waits until it answers.
+func (s *Server) start(ctx context.Context) error {
+	listen := "127.0.0.1"
+	if s.local {
+		listen = ""
+	}
+	s.mu.Lock()
+	p, err := s.spawner.Start(spawn.Spec{
+		Path: s.template.Postgres(), Dir: s.data, User: s.template.user, Env: append(serverEnv(), s.env...), Line: s.lines,
+		Args: []string{
+			"-D", s.data, "-c", "listen_addresses=" + listen, "-c", "port=" + strconv.Itoa(s.port),
+			"-c", "unix_socket_directories=" + s.sockets,
+		},
+		Exited: s.exited,
+	})
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.process, s.asked = p, ""
+	s.starts++
+	s.record(journal.Started{PID: p.PID(), Start: s.starts})
+	s.mu.Unlock()
+	if err := s.await(ctx, p); err != nil {
+		return err
+	}
+	return s.noteSharedMemory()
+}
+
+// await asks the server until it answers.
+func (s *Server) await(ctx context.Context, p *spawn.Process) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin,
+		fmt.Errorf("the server does not answer after %v", startWithin))
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := s.connect(ctx, Superuser, "template1")
+		if err == nil {
+			return c.Close(ctx)
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("the server %s: %s", p.Exit(), last(s.lines.Tail(), "it printed nothing"))
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// noteSharedMemory reads from postmaster.pid which segment the server made.
+func (s *Server) noteSharedMemory() error {
+	b, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))
+	if err != nil {
+		return fmt.Errorf("the server wrote no lock file: %w", err)
+	}
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 7 {
+		return nil
+	}
+	if f := strings.Fields(lines[6]); len(f) == 2 && s.sharedMemory != nil {
+		id, err := strconv.Atoi(f[1])
+		if err != nil {
+			return nil //nolint:nilerr // a form of the file that we do not know
+		}
+		s.mu.Lock()
+		s.shm = id
+		s.mu.Unlock()
+		return s.sharedMemory(id)
+	}
+	return nil
+}
+
+func (s *Server) exited(e spawn.Exit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record(journal.Exited{PID: e.PID, Code: e.Code, Signal: e.Signal, Asked: s.asked})
+}
+
+func (s *Server) record(b journal.Body) {
+	if s.journal != nil {
+		s.journal.Record(journal.Entry{On: s.name, Body: b})
+	}
+}
+
+// connect opens a connection through the socket, where every role is trusted;
+// only the server's user and root reach it.
+func (s *Server) connect(ctx context.Context, role, database string) (*pgx.Conn, error) {
+	c, err := pgx.ParseConfig("sslmode=disable")
+	if err != nil {
+		return nil, err
+	}
+	c.Host, c.Port, c.User, c.Database, c.Password = s.sockets, uint16(s.port), role, database, ""
+	c.Fallbacks = nil
+	c.RuntimeParams["application_name"] = "seatrial"
+	c.ConnectTimeout = 5 * time.Second
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s as %s: %w", s.name, role, err)
+	}
+	return conn, nil
+}
+
+// Name is the dependency's name.
+func (s *Server) Name() string { return s.name }
+
+// Kind is "postgres".
+func (s *Server) Kind() string { return subject.Postgres }
+
+// Admin opens a superuser's connection to the service's database that does not
+// pass the proxy.
+func (s *Server) Admin(ctx context.Context) (*pgx.Conn, error) {
+	return s.connect(ctx, Superuser, s.template.Database)
+}
+
+// ServiceRole is the role that the service connects as.
+func (s *Server) ServiceRole() string { return s.template.Service }
+
+// Address is the server's own, past the proxy.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// ServiceDSN is the service's own connection string, past the proxy.
+func (s *Server) ServiceDSN() string { return s.References(s.Address())["url"] }
+
+// References are what a subject may refer to, by the part after the
+// dependency's name, for a server that is reached at address.
+func (s *Server) References(address string) map[string]string {
+	host, port, _ := strings.Cut(address, ":")
+	dsn := func(user, password string) string {
+		u := url.URL{
+			Scheme: "postgres", User: url.UserPassword(user, password), Host: address,
+			Path: "/" + s.template.Database, RawQuery: "sslmode=disable",
+		}
+		return u.String()
+	}
+	return map[string]string{
+		"url": dsn(s.template.Service, s.servicePassword), "owner_url": dsn(Owner, s.ownerPassword),
+		"host": host, "port": port, "address": address,
+		"user": s.template.Service, "password": s.servicePassword, "database": s.template.Database,
+	}
+}
+
+// Signal sends a signal to the server: SIGSTOP, SIGCONT and SIGKILL to all of
+// its processes, any other to the postmaster.
+func (s *Server) Signal(_ context.Context, sig os.Signal) error {
+	number, ok := sig.(syscall.Signal)
+	if !ok {
+		return fmt.Errorf("signal %s: %v is no signal of this system", s.name, sig)
+	}
+	s.mu.Lock()
+	p := s.process
+	s.asked = unix.SignalName(number)
+	s.record(journal.Signalled{Signal: s.asked})
+	s.mu.Unlock()
+	if err := s.signal(p, number); err != nil {
+		return fmt.Errorf("signal %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// signal reaches the backends too, which are in sessions of their own. The
+// postmaster comes first, so that it cannot start another meanwhile; when all
+// go on again it comes last.
+func (s *Server) signal(p *spawn.Process, sig syscall.Signal) error {
+	all := sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == syscall.SIGKILL
+	if !all {
+		return p.Signal(sig)
+	}
+	if sig == syscall.SIGSTOP {
+		if err := p.Signal(sig); err != nil {
+			return err
+		}
+	}
+	kids, err := procs.Children(p.PID())
+	if err != nil {
+		return err
+	}
+	for _, k := range kids {
+		if err := syscall.Kill(k.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	if sig == syscall.SIGSTOP {
+		return nil
+	}
+	if err := p.Signal(sig); err != nil && (sig != syscall.SIGKILL || !errors.Is(err, spawn.ErrExited)) {
+		return err
+	}
+	if sig == syscall.SIGKILL {
+		return awaitGone(kids)
+	}
+	return nil
+}
+
+// awaitGone waits until killed processes are gone: a server does not start on a
+// data directory that one of them still uses.
+func awaitGone(kids []procs.Process) error {
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, k := range kids {
+		for procs.Alive(k.PID, k.Start) {
+			select {
+			case <-deadline.C:
+				return fmt.Errorf("process %d is still there 5s after SIGKILL", k.PID)
+			case <-tick.C:
+			}
+		}
+	}
+	return nil
+}
+
+// WaitExit returns when the server has ended.
+func (s *Server) WaitExit(ctx context.Context) error {
+	s.mu.Lock()
+	p := s.process
+	s.mu.Unlock()
+	return p.Wait(ctx)
+}
+
+// Restart shuts the server down fast (open transactions are rolled back) where
+// it still runs, and starts it again on the same port. It returns when the
+// server answers.
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.end(ctx, fast); err != nil {
+		return fmt.Errorf("stop %s: %w", s.name, err)
+	}
+	if err := s.start(ctx); err != nil {
+		return fmt.Errorf("start %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// Stop ends the server at once, without a checkpoint. It is safe to call twice.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	started, shm := s.process != nil, s.shm
+	s.mu.Unlock()
+	if !started {
+		return nil
+	}
+	if err := s.end(ctx, immediate); err != nil {
+		return fmt.Errorf("stop %s: %w", s.name, err)
+	}
+	return removeSegment(shm)
+}
+
+// end shuts the server down and kills it when it does not listen.
+func (s *Server) end(ctx context.Context, how syscall.Signal) error {
+	s.mu.Lock()
+	p := s.process
+	if p.Ended() {
+		s.mu.Unlock()
+		return nil
+	}
+	s.asked = unix.SignalName(how)
+	s.record(journal.Signalled{Signal: s.asked})
+	s.mu.Unlock()
+	grace := stopWithin
+	if how == immediate {
+		grace = 300 * time.Millisecond
+	}
+	if err := p.Signal(how); err != nil && !errors.Is(err, spawn.ErrExited) {
+		return err
+	}
+	// One that was stopped hears of it only when it goes on.
+	if err := s.signal(p, syscall.SIGCONT); err != nil && !errors.Is(err, spawn.ErrExited) {
+		return err
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-p.Done():
+		return nil
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	if err := s.signal(p, syscall.SIGKILL); err != nil {
+		return err
+	}
+	return p.Wait(context.WithoutCancel(ctx))
+}
+
+var (
+	_ faults.SQL         = (*Server)(nil)
+	_ faults.Signalled   = (*Server)(nil)
+	_ faults.Restartable = (*Server)(nil)
+)
