@@ -38,10 +38,14 @@ type Experiment struct {
 	// Settle is how long is waited after the load, for what is still under way
 	// to end and to be counted. Default 1s.
 	Settle time.Duration `yaml:"settle" json:"settle,omitempty"`
+	// Expect is what is judged. A recovery expectation is added to a method
+	// under load that states none: the steady state must come back.
 	Expect []Expectation `yaml:"expect" json:"expect"`
 
 	// File is where it was read from.
 	File string `yaml:"-" json:"-"`
+
+	expressions map[string]string // on promises, by the path of their key
 }
 
 // SteadyState is the steady-state hypothesis.
@@ -90,6 +94,8 @@ type Step struct {
 	// under. In files: `fault: {latency: {latency: 300ms}}`.
 	Class, Kind string
 	Action      Action
+
+	expressions map[string]string
 }
 
 // Expectation is a detector with its parameters, as an entry of expect. In
@@ -97,6 +103,8 @@ type Step struct {
 type Expectation struct {
 	Kind     string
 	Detector detect.Detector
+
+	expressions map[string]string
 }
 
 // Action is one shape for fault, operation and probe.

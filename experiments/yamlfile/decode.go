@@ -194,7 +194,9 @@ func (d *Document) Place(at string, key, value ast.Node) {
 }
 
 // MistakeAt takes down a mistake at a node.
-func (d *Document) MistakeAt(n ast.Node, problem, expected string) { d.mistakeNode(n, problem, expected) }
+func (d *Document) MistakeAt(n ast.Node, problem, expected string) {
+	d.mistakeNode(n, problem, expected)
+}
 
 // Join makes the path of a key in the mapping at the given path.
 func Join(at, key string) string {

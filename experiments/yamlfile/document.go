@@ -157,6 +157,9 @@ func (d *Document) Err() error {
 	return d.mistakes.sorted()
 }
 
+// Count is how many mistakes have been taken down so far.
+func (d *Document) Count() int { return len(d.mistakes) }
+
 // position is where a node begins. A mapping begins at its first key.
 func position(n ast.Node) *token.Position {
 	switch n := n.(type) {

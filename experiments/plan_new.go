@@ -1,0 +1,354 @@
+package experiments
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/experiments/yamlfile"
+)
+
+// Words of a step's on.
+const (
+	OnReplica  = "replica"  // one replica, drawn from the seed, the same in all steps of a plan
+	OnReplicas = "replicas" // each replica
+)
+
+// dependencyKinds are those words of `on` and `uses` that stand for every
+// dependency of a kind.
+var dependencyKinds = []string{subject.Postgres, subject.Redis, subject.HTTP, subject.TCP}
+
+// NewPlan resolves an experiment for a subject: one plan for each dependency of
+// the kind that its steps name, otherwise one. A subject that has nothing to
+// try the experiment on gives one plan with the reason in
+// [Plan.NotApplicable]. The same seed gives the same plans. The error tells what
+// makes no sense for any subject, or names something this one does not have.
+func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
+	resolved, err := resolve(e, s.Promises)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := kindOf(resolved, s)
+	if err != nil {
+		return nil, fmt.Errorf("plan %s: %w", e.Name, err)
+	}
+	if kind == "" {
+		return planFor(resolved, s, seed, "", "")
+	}
+	var plans []Plan
+	for _, d := range s.Dependencies {
+		if d.Kind != kind {
+			continue
+		}
+		p, err := planFor(resolved, s, seed, kind, d.Name)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p...)
+	}
+	if len(plans) == 0 {
+		reason := fmt.Sprintf("%s has no dependency of kind %s", s.Name, kind)
+		plans = []Plan{{Name: e.Name, Experiment: resolved, Subject: s, Seed: seed, NotApplicable: reason}}
+	}
+	return plans, nil
+}
+
+// kindOf is the one dependency kind that the experiment is instantiated for;
+// empty when it names none. A name of a dependency goes before a kind.
+func kindOf(e Experiment, s *subject.Subject) (string, error) {
+	kind := ""
+	add := func(word string) error {
+		if !slices.Contains(dependencyKinds, word) {
+			return nil
+		}
+		if kind != "" && kind != word {
+			return fmt.Errorf("its steps name two kinds of dependencies, %s and %s; name the dependencies of one instead", kind, word)
+		}
+		kind = word
+		return nil
+	}
+	for _, step := range e.Method {
+		if err := add(step.On); err != nil {
+			return "", err
+		}
+	}
+	if kind != "" {
+		return kind, nil // what uses says is then of the same kind, or the first of another
+	}
+	return kind, add(e.Load.Uses)
+}
+
+// planner builds one plan.
+type planner struct {
+	Plan
+	kind     string // instantiated for; empty when for none
+	replicas []string
+	replica  string // drawn from the seed
+}
+
+func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string) ([]Plan, error) {
+	name := e.Name
+	if target != "" {
+		name += "/" + target
+	}
+	own := *s
+	if e.Replicas > 0 {
+		own.Service.Replicas = e.Replicas
+	}
+	e, err := resolve(e, s.Promises) // once more, so that plans share no action
+	if err != nil {
+		return nil, err
+	}
+	p := &planner{kind: kind, Plan: Plan{
+		Name: name, Experiment: e, Subject: &own, Target: target, Seed: seed,
+		SteadyFor: e.SteadyState.For, RecoverFor: e.Recovery, SettleFor: e.Settle, Rate: max(e.Load.Rate, 0),
+	}}
+	if e.Load.Rate == 0 {
+		p.Rate = s.Traffic.Rate
+	}
+	p.replicas = ReplicaNames(&own, own.Service.Replicas)
+	p.replica = p.replicas[draws(seed, name).IntN(len(p.replicas))]
+	if err := p.build(); err != nil {
+		return nil, fmt.Errorf("plan %s: %w", name, err)
+	}
+	return []Plan{p.Plan}, nil
+}
+
+// draws is the source of a plan's own random draws.
+func draws(seed uint64, name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
+
+func (p *planner) build() error {
+	if err := p.load(); err != nil {
+		return err
+	}
+	for name, port := range p.Subject.Service.Ports {
+		if port != 0 && len(p.replicas) > 1 {
+			p.reason("port %s of the service is fixed at %d, so there cannot be %d replicas", name, port, len(p.replicas))
+		}
+	}
+	for _, s := range p.Experiment.Method {
+		if err := p.step(s); err != nil {
+			return fmt.Errorf("step %q: %w", s.Name, err)
+		}
+	}
+	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })
+	return p.times()
+}
+
+// reason says why the plan is not applicable; the first reason stays.
+func (p *planner) reason(format string, args ...any) {
+	if p.NotApplicable == "" {
+		p.NotApplicable = fmt.Sprintf(format, args...)
+	}
+}
+
+// load restricts the ordinary load.
+func (p *planner) load() error {
+	l := &p.Experiment.Load
+	if err := p.uses(&l.Uses, &l.Routes); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	return nil
+}
+
+// uses resolves a pair of uses and routes: the kind to a dependency's name, and
+// the routes to those that use it.
+func (p *planner) uses(uses *string, routes *[]string) error {
+	for _, name := range *routes {
+		if !slices.ContainsFunc(RoutesUsing(p.Subject, ""), func(r string) bool { return r == name }) {
+			return fmt.Errorf("no request of the traffic is called %q; there are %s",
+				name, yamlfile.Nearest(name, RoutesUsing(p.Subject, "")))
+		}
+	}
+	if *uses == "" {
+		return nil
+	}
+	name, ok, err := p.dependency(*uses)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		p.reason("%s has no dependency of kind %s", p.Subject.Name, *uses)
+		return nil
+	}
+	*uses = name
+	using := RoutesUsing(p.Subject, name)
+	if len(*routes) > 0 {
+		using = slices.DeleteFunc(using, func(r string) bool { return !slices.Contains(*routes, r) })
+	}
+	if len(using) == 0 {
+		p.reason("no request of the ordinary traffic uses %s", name)
+	}
+	*routes = using
+	return nil
+}
+
+// dependency is the name that a name or a kind stands for in this plan: the one
+// it was instantiated for, otherwise the first of that kind.
+func (p *planner) dependency(word string) (name string, ok bool, err error) {
+	if word == p.kind && p.kind != "" {
+		return p.Target, true, nil
+	}
+	if _, ok := p.Subject.Dependency(word); ok {
+		return word, true, nil
+	}
+	for _, d := range p.Subject.Dependencies {
+		if d.Kind == word {
+			return d.Name, true, nil
+		}
+	}
+	if slices.Contains(dependencyKinds, word) {
+		return "", false, nil
+	}
+	return "", false, fmt.Errorf("the subject has no dependency called %q; there are %s",
+		word, yamlfile.Nearest(word, p.targets()))
+}
+
+// RoutesUsing names the requests of the traffic that use a dependency. Where
+// the subject says of no request what it uses, these are all; so are they for
+// an empty name.
+func RoutesUsing(s *subject.Subject, dependency string) []string {
+	var all, using []string
+	said := false
+	for _, r := range s.Traffic.Requests {
+		if r.Weight == 0 {
+			continue
+		}
+		all = append(all, r.Name)
+		said = said || len(r.Uses) > 0
+		if slices.Contains(r.Uses, dependency) {
+			using = append(using, r.Name)
+		}
+	}
+	if dependency == "" || !said {
+		return all
+	}
+	return using
+}
+
+// targets are the names a step's on may give.
+func (p *planner) targets() []string {
+	var names []string
+	for _, d := range p.Subject.Dependencies {
+		names = append(names, d.Name)
+	}
+	return append(append(names, OnReplica, OnReplicas), p.replicas...)
+}
+
+func (p *planner) step(s Step) error {
+	targets, err := p.resolveOn(s.On)
+	if err != nil {
+		return err
+	}
+	for i, target := range targets {
+		do := s.Action
+		if i > 0 {
+			do = cloneAction(do)
+		}
+		if err := p.restrict(do); err != nil {
+			return err
+		}
+		if err := do.Supports(p.Subject, target); err != nil {
+			if s.Class == ClassFault {
+				return err
+			}
+			p.reason("step %q: %v", s.Name, err)
+		}
+		p.Steps = append(p.Steps, PlannedStep{Do: do, PlannedStep: journal.PlannedStep{
+			Name: s.Name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
+			At: journal.Instant(s.At), For: s.For,
+		}})
+	}
+	return nil
+}
+
+func (p *planner) resolveOn(on string) ([]string, error) {
+	switch {
+	case on == "":
+		return []string{""}, nil
+	case on == OnReplica:
+		return []string{p.replica}, nil
+	case on == OnReplicas:
+		return p.replicas, nil
+	case slices.Contains(p.replicas, on):
+		return []string{on}, nil
+	}
+	name, ok, err := p.dependency(on)
+	if err != nil {
+		return nil, fmt.Errorf("nothing to do it on is called %q; there are %s", on, yamlfile.Nearest(on, p.targets()))
+	}
+	if !ok {
+		p.reason("%s has no dependency of kind %s", p.Subject.Name, on)
+		return nil, nil
+	}
+	return []string{name}, nil
+}
+
+// restrict resolves what an action's own uses and routes mean.
+func (p *planner) restrict(a Action) error {
+	switch a := a.(type) {
+	case *Attack:
+		return p.uses(&a.Uses, &a.Routes)
+	case *MeasureCapacity:
+		return p.uses(&a.Uses, &a.Routes)
+	}
+	return nil
+}
+
+// times gives every step its length and its instant, and the method its end.
+func (p *planner) times() error {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		length := s.For
+		if m, ok := s.Do.(measured); ok && length == 0 {
+			length = m.Length()
+			s.For = length
+		}
+		if length == 0 {
+			length = p.estimate(s.Do)
+		}
+		p.MethodFor = max(p.MethodFor, s.At.Duration()+length)
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Class == ClassFault && s.For == 0 {
+			s.For = p.MethodFor - s.At.Duration()
+			if s.For <= 0 {
+				return fmt.Errorf("step %q would never be in force: it has no for, and no other step ends after it begins", s.Name)
+			}
+		}
+		if b, ok := s.Do.(bound); ok {
+			b.bind(s.Name, s.For)
+		}
+		s.At = s.At.Add(p.SteadyFor)
+	}
+	return nil
+}
+
+// estimate guesses how long an operation takes that ends by itself, so that the
+// plan can say how long it will be; the run waits for its real end.
+func (p *planner) estimate(a Action) time.Duration {
+	restart := time.Second // to start again and be ready
+	if promises := p.Subject.Promises; promises.Drain != "" {
+		restart += promises.DrainDelay
+	}
+	switch a := a.(type) {
+	case *RollingRestart:
+		n := time.Duration(len(p.replicas))
+		return n*restart + (n-1)*a.Pause
+	case *RestartOne:
+		return restart
+	case *Scale:
+		return time.Second
+	}
+	return 0
+}
