@@ -79,10 +79,9 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 		due, _ := a.Pacer.Due(seq)
 		return e.t0.Add(due)
 	}
-	e.plan = journal.Attack{
-		Pacer: a.Pacer.String(), For: a.Pacer.Length(), Planned: a.Pacer.Hits(),
-		InFlightMax: a.MaxInFlight, Timeout: a.Timeout,
-	}
+	e.plan = journal.Attack{Pacer: a.Pacer.String(), InFlightMax: a.MaxInFlight, Timeout: a.Timeout}
+	e.measure = func() { e.plan.For, e.plan.Planned = a.Pacer.Length(), a.Pacer.Hits() }
+	e.measure()
 	// Beyond the cap a few workers more take the hits that are dropped.
 	return e.run(ctx, p, uint64(min(a.MaxInFlight, leastInFlight)), uint64(a.MaxInFlight)+leastInFlight)
 }
@@ -114,7 +113,8 @@ func (p *openLoop) Pace(_ time.Duration, hits uint64) (time.Duration, bool) {
 	}
 	select {
 	case <-p.timer.C:
-		return 0, false
+		_, planned := p.Due(hits) // an extended plan may have ended meanwhile
+		return 0, !planned
 	case <-p.ctx.Done():
 		return 0, true
 	}
@@ -131,6 +131,8 @@ type engine struct {
 	trans  *http.Transport
 	client Attack
 	plan   journal.Attack
+	// measure updates the plan's length and hits; nil for closed loops.
+	measure func()
 
 	started sync.Once
 	t0      journal.Instant
@@ -192,6 +194,9 @@ func (e *engine) run(ctx context.Context, p vegeta.Pacer, workers, maxWorkers ui
 	}
 	e.begin() // also when the context had ended before
 
+	if e.measure != nil {
+		e.measure() // an extended plan knows its end only now
+	}
 	end := e.plan
 	end.Sent, end.Dropped, end.Peak = e.sent.Load(), e.dropped.Load(), int(e.peak.Load())
 	var err error
