@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 )
 
 // maxBody is the largest request body accepted.
@@ -30,6 +31,9 @@ func withBody(next http.Handler) http.Handler {
 		switch {
 		case errors.As(err, &tooLarge):
 			refuse(w, r, http.StatusRequestEntityTooLarge, "body: at most 64 KiB")
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			refuse(w, r, http.StatusRequestTimeout, "body: came too slowly")
 			return
 		case err != nil:
 			refuse(w, r, http.StatusBadRequest, "body: incomplete")

@@ -68,6 +68,10 @@ func (s *Service) Place(ctx context.Context, key string, d Draft) (Order, error)
 	draft := Order{
 		ID: newID(), Customer: d.Customer, Status: Pending, TotalCents: d.TotalCents(), Items: d.Items,
 	}
+	return s.place(ctx, draft, key, fingerprint)
+}
+
+func (s *Service) place(ctx context.Context, draft Order, key, fingerprint string) (Order, error) {
 	order, stored, err := s.store.Create(ctx, draft, key, fingerprint)
 	if err != nil {
 		return Order{}, fmt.Errorf("place order: %w", err)
