@@ -106,3 +106,6 @@ func brief(d time.Duration) string {
 	}
 	return d.String()
 }
+
+// briefSeconds prints seconds as [brief] does.
+func briefSeconds(s float64) string { return brief(time.Duration(s * float64(time.Second))) }
