@@ -46,6 +46,9 @@ type Attempt struct {
 	Outcome  Outcome          `json:"outcome"`
 	Reason   string           `json:"reason"`
 	Findings []detect.Finding `json:"findings,omitempty"`
+	// Sound says that the harness did its part (steady state, witnesses,
+	// guards), so that the findings count.
+	Sound bool `json:"sound"`
 	// Guards are the findings on the harness itself: load, noise, witnesses.
 	Guards []detect.Finding `json:"guards,omitempty"`
 }
