@@ -76,8 +76,7 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 	}
 	p := &openLoop{adapter: adapter{a.Pacer}, engine: e, ctx: ctx}
 	e.due = func(seq uint64) journal.Instant {
-		due, _ := a.Pacer.Due(seq)
-		return e.t0.Add(due)
+		return e.t0.Add(dueOf(a.Pacer, seq))
 	}
 	e.plan = journal.Attack{Pacer: a.Pacer.String(), InFlightMax: a.MaxInFlight, Timeout: a.Timeout}
 	e.measure = func() { e.plan.For, e.plan.Planned = a.Pacer.Length(), a.Pacer.Hits() }
@@ -86,12 +85,22 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 	return e.run(ctx, p, uint64(min(a.MaxInFlight, leastInFlight)), uint64(a.MaxInFlight)+leastInFlight)
 }
 
+// dueOf is when a hit that was let go was due: also when the plan has been told
+// since then to end before it.
+func dueOf(p Pacer, seq uint64) time.Duration {
+	if extended, ok := p.(*Extended); ok {
+		return extended.due(seq)
+	}
+	due, _ := p.Due(seq)
+	return due
+}
+
 // openLoop is vegeta's pacer: it lets each hit go when it is due. It waits
 // itself, since vegeta's own wait cannot be interrupted.
 type openLoop struct {
 	adapter
 	engine *engine
-	ctx    context.Context //nolint:containedctx // the pacer lives for one Run, and vegeta hands it no context
+	ctx    context.Context // the pacer lives for one Run, and vegeta hands it no context
 	timer  *time.Timer
 }
 
@@ -137,7 +146,7 @@ type engine struct {
 	started sync.Once
 	t0      journal.Instant
 	due     func(seq uint64) journal.Instant
-	ctx     context.Context    //nolint:containedctx // of the hits; it outlives Run's by the grace
+	ctx     context.Context    // of the hits; it outlives Run's by the grace
 	cancel  context.CancelFunc // ends the hits in flight
 
 	inFlight, peak atomic.Int64

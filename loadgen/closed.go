@@ -60,7 +60,7 @@ func (c ClosedLoop) Run(ctx context.Context, rec journal.Recorder) (perSecond fl
 // closedLoop is vegeta's pacer: it lets a hit go whenever a worker is free.
 type closedLoop struct {
 	engine *engine
-	ctx    context.Context //nolint:containedctx // the pacer lives for one Run, and vegeta hands it no context
+	ctx    context.Context // the pacer lives for one Run, and vegeta hands it no context
 	length time.Duration
 	begun  bool
 }
