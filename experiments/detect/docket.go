@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -95,4 +96,26 @@ func orDefault[T comparable](v, def T) T {
 		return def
 	}
 	return v
+}
+
+// valueOf prints the largest value of a quantity.
+func valueOf(all []journal.Quantity, name string) string {
+	largest := 0.0
+	for _, q := range all {
+		if q.Name == name {
+			largest = max(largest, q.Value)
+		}
+	}
+	return strconv.FormatFloat(largest, 'g', 4, 64)
+}
+
+// samplesOf prints on how many observations quantities of a name rest.
+func samplesOf(all []journal.Quantity, name string) string {
+	sum := 0
+	for _, q := range all {
+		if q.Name == name {
+			sum += q.Samples
+		}
+	}
+	return strconv.Itoa(sum)
 }

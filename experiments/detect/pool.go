@@ -78,7 +78,7 @@ func (p *PoolBound) Detect(j journal.Journal) Finding {
 		q.recovery(d, j, lock)
 	}
 	return d.close("with the table locked, at most %s backends waited at once, every answer came within %v, "+
-		"and the pool was good again within %v", count(d.Quantities, "backends_waiting_max"),
+		"and the pool was good again within %v", valueOf(d.Quantities, "backends_waiting_max"),
 		p.resolved(j.Header().Promises).AnswersWithin+answerSlack, p.resolved(j.Header().Promises).RecoversWithin)
 }
 

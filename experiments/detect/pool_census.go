@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -229,15 +228,4 @@ func (p *PoolBound) poolSize(d *docket, replica string, s journal.Sample) {
 		p.MaxOpen = int(s.Value)
 		d.note("the pool's size of %d was taken from %s, because max_open_connections is not promised", p.MaxOpen, s.Name)
 	}
-}
-
-// count prints a quantity's largest value without a fraction.
-func count(all []journal.Quantity, name string) string {
-	largest := 0.0
-	for _, q := range all {
-		if q.Name == name {
-			largest = max(largest, q.Value)
-		}
-	}
-	return strconv.FormatFloat(largest, 'f', 0, 64)
 }

@@ -1,0 +1,173 @@
+package detect
+
+import (
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// DrainDeadline asks whether a replica that is told to stop while a request
+// hangs ends all the same within its grace period, by itself, without a panic,
+// and with its database transactions rolled back (D71).
+//
+// It needs a step that sends SIGTERM to one replica while something holds a
+// request there for at least Hangs: a dependency that never answers, a locked
+// table, or a client that never finishes its body. What hangs for no longer
+// than the service's own timeouts allow cannot try the deadline of the drain
+// itself; the finding then says how long the longest request took. A second
+// SIGTERM may be sent during the drain. For the transactions it needs
+// pg_stat_activity samples from 2 s after the exit on, and replicas that can be
+// told apart there, or a single one.
+type DrainDeadline struct {
+	// Replica is the one that was told to stop. Empty: every one that got
+	// Signal.
+	Replica string `json:"replica,omitempty" yaml:"replica"`
+	// Signal is the stop signal. Default SIGTERM.
+	Signal string `json:"signal,omitempty" yaml:"signal"`
+	// Grace is how soon after the signal the process must have ended. Zero:
+	// the promise drains_within plus the 2s that it leaves of the platform's
+	// grace period.
+	Grace time.Duration `json:"grace,omitempty" yaml:"grace"`
+	// Hangs is for how long after the signal a request must have hung. Default
+	// 1s.
+	Hangs time.Duration `json:"hangs,omitempty" yaml:"hangs"`
+}
+
+var _ = register(Info{
+	Kind: "drain_deadline", ID: "D71", Checklist: []string{"9.1", "9.2"}, Class: Timing,
+	Summary: "a replica that is told to stop ends within its grace period although a request hangs",
+}, func() Detector { return new((&DrainDeadline{}).resolved(journal.Promises{})) })
+
+func (p *DrainDeadline) resolved(promises journal.Promises) DrainDeadline {
+	r := DrainDeadline{
+		Replica: p.Replica, Signal: orDefault(p.Signal, "SIGTERM"), Grace: p.Grace, Hangs: orDefault(p.Hangs, time.Second),
+	}
+	if r.Grace == 0 && promises.DrainsWithin > 0 {
+		r.Grace = promises.DrainsWithin + graceMargin
+	}
+	return r
+}
+
+const (
+	// graceMargin is what drains_within leaves of the grace period.
+	graceMargin = 2 * time.Second
+	// rollsBackIn is how soon after the exit its transactions must be gone.
+	rollsBackIn = 2 * time.Second
+	// panicCode is the exit code of a Go process that panicked.
+	panicCode = 2
+)
+
+// Detect judges every stop.
+func (p *DrainDeadline) Detect(j journal.Journal) Finding {
+	d := open("drain_deadline")
+	q := p.resolved(j.Header().Promises)
+	stops := stopsOf(j, q.Signal, q.Replica)
+	if len(stops) == 0 {
+		return d.unknown("no replica was sent %s, so there was nothing to drain", q.Signal)
+	}
+	for _, s := range stops {
+		q.hanging(d, j, s)
+		q.exit(d, s)
+		q.panics(d, j, s)
+		q.rollback(d, j, s)
+	}
+	s := stops[0]
+	return d.close("%s was sent %s at %v while a request hung, and ended with %s after %v, within its %v",
+		s.replica, q.Signal, s.at, s.exitWords(), brief(s.exited.Sub(s.at)), q.Grace)
+}
+
+// hanging asks that a request was under way at the signal and went on for a
+// while.
+func (p *DrainDeadline) hanging(d *docket, j journal.Journal, s *stop) {
+	var longest time.Duration
+	var worst Evidence
+	flying := 0
+	for r := range j.Requests(journal.Window{To: s.at}) {
+		if r.Dropped || r.Sent >= s.at || r.Done <= s.at {
+			continue
+		}
+		flying++
+		if after := r.Done.Sub(s.at); after > longest {
+			longest, worst = after, requestEvidence(j.Header().Run, r)
+		}
+	}
+	d.add(measured("hung_for", longest.Seconds(), "s", flying))
+	d.point(seen(s.signalEntry, "%s was sent %s", s.replica, p.Signal))
+	d.point(worst)
+	switch {
+	case longest < p.Hangs:
+		d.doubt("of %d requests under way at %s none went on for %v: have a dependency hang, or a client that never finishes "+
+			"its body", flying, p.Signal, p.Hangs)
+	case longest < p.Grace:
+		d.note("the longest request went on for %v after %s, which is shorter than the %v allowed: the service's own timeouts "+
+			"ended it, and the drain's deadline may not have been reached", brief(longest), p.Signal, p.Grace)
+	}
+}
+
+// exit asks for an end within the grace period by the process itself. Which
+// code it gives is its own affair when it had to give a request up.
+func (p *DrainDeadline) exit(d *docket, s *stop) {
+	if s.exited == 0 {
+		if s.end.Sub(s.at) <= p.Grace {
+			d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)
+			return
+		}
+		d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a deadline",
+			p.Grace, p.Signal, s.replica, brief(s.end.Sub(s.at)))
+		return
+	}
+	took := s.exited.Sub(s.at)
+	d.add(boundedTime("exit_after", took, p.Grace, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
+	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
+	switch {
+	case s.exit.Asked != "" && s.exit.Asked != p.Signal:
+		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give Shutdown "+
+			"a context with a deadline", p.Grace, p.Signal, s.replica, brief(took), s.exit.Asked)
+	case took > p.Grace:
+		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline",
+			p.Grace, p.Signal, s.replica, brief(took))
+	case s.exit.Signal != "":
+		d.against("%s was ended by %s itself (signal %s): it has no handler for it", s.replica, p.Signal, s.exit.Signal)
+	}
+}
+
+// panics asks for the end not to have been a crash.
+func (p *DrainDeadline) panics(d *docket, j journal.Journal, s *stop) {
+	end := orDefault(s.exited, s.end)
+	for e, line := range journal.Of[journal.LogLine](j) {
+		if e.On != s.replica || e.At < s.at || e.At > end.Add(time.Second) {
+			continue
+		}
+		if words(line.Text, "panic:", "fatal error:") {
+			d.against("%s panicked while it drained", s.replica)
+			d.point(seen(e, "%s", line.Text))
+			return
+		}
+	}
+	if s.exited != 0 && s.exit.Code == panicCode {
+		d.against("%s ended with code %d, as a Go process does that panics", s.replica, panicCode)
+	}
+}
+
+// rollback asks that no transaction that was open at the exit is still open 2 s
+// later. Those that wait for a lock are left out: the server notices only when
+// it has the lock that their client is gone.
+func (p *DrainDeadline) rollback(d *docket, j journal.Journal, s *stop) {
+	if s.exited == 0 {
+		return
+	}
+	w := journal.Window{From: s.exited.Add(rollsBackIn)}
+	replicas := len(j.Header().Replicas)
+	if replicas > 1 {
+		return // another replica's transaction cannot be told from this one's
+	}
+	for e, a := range activities(j, "", w) {
+		for _, b := range a.Backends {
+			if b.WaitType != "Lock" && b.XactAge > e.At.Sub(s.exited) {
+				d.against("a transaction of %s was still open %v after its end", s.replica, brief(e.At.Sub(s.exited)))
+				d.point(seen(e, "backend %d (%s): %s for %v", b.PID, b.App, b.State, brief(b.XactAge)))
+				return
+			}
+		}
+	}
+}
