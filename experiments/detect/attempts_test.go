@@ -54,22 +54,25 @@ func TestAttemptsWantsCallsThatAreGivenUp(t *testing.T) {
 }
 
 func TestAttemptsLeavesOutTransportReplays(t *testing.T) {
-	replayed := func(nth int) *stubCalls {
+	replayed := func(nth int, method string) *stubCalls {
 		s := newStubCalls().calm()
 		s.answer = func(_, attempt int, c *journal.Call) {
+			c.Method = method
 			if attempt%2 == 0 {
 				c.Status, c.Answered, c.Nth = 0, 0, nth
 			}
 		}
 		return s.failing(25, constantGaps(7, 200*time.Microsecond)...)
 	}
-	f := (&Attempts{MinSamples: 20}).Detect(replayed(2))
+	f := (&Attempts{MinSamples: 20}).Detect(replayed(2, "GET"))
 	expect(t, f, Held, "4 at most")
 	if got := value(t, f, "transport_replays"); got != 100 {
 		t.Errorf("%v replays", got)
 	}
 	// On a fresh connection the transport does not repeat: the service did.
-	expect(t, (&Attempts{MinSamples: 20}).Detect(replayed(1)), Violated, "8 at most")
+	expect(t, (&Attempts{MinSamples: 20}).Detect(replayed(1, "GET")), Violated, "8 at most")
+	// Nor does it repeat a POST without a key.
+	expect(t, (&Attempts{MinSamples: 20}).Detect(replayed(2, "POST")), Violated, "8 at most")
 }
 
 func TestChainsAreTiedBy(t *testing.T) {

@@ -99,6 +99,7 @@ var ties = []tie{byRequestID, byTrace, byKey, byBody, byPath}
 // of those that began in a span.
 type callsIn struct {
 	tied   string // what tied them, for reasons; empty when nothing did
+	by     tie
 	chains []chain
 	// replays is how many arrivals were dropped as the transport's own.
 	replays int
@@ -128,7 +129,7 @@ func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 		if !ok || !t.differs(run, calm) || out.contradicts(chains) {
 			continue
 		}
-		out.tied, out.chains, out.replays = t.name, chains, replays
+		out.tied, out.by, out.chains, out.replays = t.name, t, chains, replays
 		return out
 	}
 	return out
@@ -280,10 +281,13 @@ func (t tie) chains(run string, all []arrival, s span) (chains []chain, replays 
 }
 
 // isReplay says that the second arrival is the transport's own repetition of
-// the first, whose reused connection died unanswered (detectors.md F6).
+// the first, whose reused connection died unanswered. It repeats only safe
+// methods, and requests with an Idempotency-Key (detectors.md F6).
 func isReplay(first, second arrival) bool {
-	return !first.answered() && first.call.Status == 0 && first.call.Nth > 1 &&
-		second.at.Sub(first.end()) < replayWithin
+	c, d := first.call, second.call
+	repeatable := slices.Contains([]string{"GET", "HEAD", "OPTIONS", "TRACE"}, c.Method) ||
+		c.IdempotencyKey != "" && c.IdempotencyKey == d.IdempotencyKey
+	return repeatable && c.Status == 0 && c.Nth > 1 && second.at.Sub(first.end()) < replayWithin
 }
 
 // failing are the chains whose first attempt failed: the logical calls that the
