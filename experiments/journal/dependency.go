@@ -47,6 +47,9 @@ type Tally struct {
 	UpBytes   uint64 `json:"up_bytes"`   // from the service to the dependency
 	DownBytes uint64 `json:"down_bytes"` // from the dependency to the service
 	UpChunks  uint64 `json:"up_chunks"`
+	// Shaped is what toxics of our own say they did: chunks delayed, held or
+	// sliced, closes delayed, connections cut short.
+	Shaped uint64 `json:"shaped,omitempty"`
 }
 
 // Kind is "tally".

@@ -65,6 +65,8 @@ type Handshake struct {
 	Proxies      map[string]string `json:"proxies"` // name to actual address
 	Stubs        map[string]string `json:"stubs"`
 	Redis        map[string]string `json:"redis"`
+	// Counters is the first part of the names of this agent's counters.
+	Counters string `json:"counters"`
 	// Now is the agent's clock: the time since its start.
 	Now journal.Instant `json:"now"`
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	toxiclient "github.com/Shopify/toxiproxy/v2/client"
@@ -85,8 +87,15 @@ func (d *Dependency) AddToxic(ctx context.Context, t faults.Toxic) error {
 			return d.errorf("add toxic", err)
 		}
 	}
+	attributes := toxiclient.Attributes(maps.Clone(t.Attributes))
+	if strings.HasPrefix(t.Type, faults.OwnToxics) {
+		if attributes == nil {
+			attributes = toxiclient.Attributes{}
+		}
+		attributes["counter"] = d.agent.Handshake().Counters + "/" + d.Name()
+	}
 	err := d.ask(ctx, func(p *toxiclient.Proxy) error {
-		_, err := p.AddToxic(t.Name, t.Type, t.Stream, float32(t.Toxicity), t.Attributes)
+		_, err := p.AddToxic(t.Name, t.Type, t.Stream, float32(t.Toxicity), attributes)
 		return err
 	})
 	if err != nil {

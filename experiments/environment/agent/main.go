@@ -95,7 +95,8 @@ func newServer(c Config) *server {
 		stubs:   map[string]*stub{},
 		redis:   map[string]*miniredis.Miniredis{},
 		shake: Handshake{
-			PID: os.Getpid(), Proxies: map[string]string{}, Stubs: map[string]string{}, Redis: map[string]string{},
+			PID: os.Getpid(), Counters: prefix,
+			Proxies: map[string]string{}, Stubs: map[string]string{}, Redis: map[string]string{},
 		},
 	}
 }

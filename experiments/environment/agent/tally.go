@@ -10,6 +10,7 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/faults"
 )
 
 // tallyToxic is the type of the toxic that counts what a proxy carries. It is
@@ -145,6 +146,7 @@ func (b *tallyBook) record() {
 	for _, name := range b.names {
 		v, _ := tallies.LoadOrStore(b.key(name), new(counter))
 		now := v.(*counter).read()
+		now.Shaped = faults.Shaped(b.key(name)).Load()
 		if last, seen := b.last[name]; seen && last == now {
 			continue
 		}
@@ -157,5 +159,6 @@ func (b *tallyBook) record() {
 func (b *tallyBook) forget() {
 	for _, name := range b.names {
 		tallies.Delete(b.key(name))
+		faults.ForgetShaped(b.key(name))
 	}
 }

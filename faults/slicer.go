@@ -1,0 +1,148 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2/stream"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// Slicer cuts the data of a proxied dependency into small pieces with a pause
+// after each, so that messages arrive in parts.
+//
+// A ping may be too short to be sliced, so the toxic's own count is the
+// evidence: in force and exercised when more chunks were sliced in the window
+// than our round trips account for (two each). Data passed but none was longer
+// than a slice: not exercised.
+type Slicer struct {
+	// SliceBytes is the size of a piece. Default 16.
+	SliceBytes int `yaml:"slice_bytes" json:"slice_bytes,omitempty"`
+	// Pause is how long is waited after each piece. Default 1ms.
+	Pause time.Duration `yaml:"pause" json:"pause,omitempty"`
+	// Stream is downstream (default), upstream or both.
+	Stream string `yaml:"stream" json:"stream,omitempty"`
+}
+
+var _ = register("slicer", func() Fault {
+	return &Slicer{SliceBytes: 16, Pause: time.Millisecond, Stream: Downstream}
+})
+
+// String is the fault in one line.
+func (f *Slicer) String() string {
+	return fmt.Sprintf("slices of %d bytes every %v, %s", f.SliceBytes, f.Pause, f.Stream)
+}
+
+// Supports wants a proxied dependency and a positive size.
+func (f *Slicer) Supports(t Target) error {
+	if _, err := proxied("slicer", t); err != nil {
+		return err
+	}
+	_, err := f.streams()
+	return err
+}
+
+func (f *Slicer) streams() ([]string, error) {
+	if f.SliceBytes <= 0 || f.Pause < 0 {
+		return nil, fmt.Errorf("slicer: slice_bytes %d is not positive or pause %v is negative", f.SliceBytes, f.Pause)
+	}
+	return streams("slicer", f.Stream)
+}
+
+// Inject slices.
+func (f *Slicer) Inject(ctx context.Context, t Target) (Injection, error) {
+	on, err := f.streams()
+	if err != nil {
+		return nil, err
+	}
+	return injectToxics(ctx, "slicer", t, on, slicerToxic, map[string]any{"bytes": f.SliceBytes, "pause": f.Pause})
+}
+
+// Witness counts sliced chunks.
+func (f *Slicer) Witness(j journal.Journal, target string, w journal.Window) error {
+	s := scene{j, target, w}
+	flow, ours := s.flow(w), int64(len(s.trips(s.around(tallyLag))))
+	if flow.shaped <= 2*ours {
+		return notExercised("%d chunks on %q were sliced, and %d round trips of our own may account for them",
+			flow.shaped, target, ours)
+	}
+	return nil
+}
+
+const slicerToxic = OwnToxics + "slicer"
+
+func init() { toxics.Register(slicerToxic, new(slicer)) }
+
+// slicer is Toxiproxy's slicer, counted, and removed without a wait.
+type slicer struct {
+	counted
+	Bytes int           `json:"bytes"`
+	Pause time.Duration `json:"pause"`
+}
+
+// slicerState is what is left of the chunk that is being sliced.
+type slicerState struct {
+	carried
+	rest *stream.StreamChunk
+}
+
+// NewState is called once for every link.
+func (*slicer) NewState() any { return new(slicerState) }
+
+// Pipe slices until the link is closed or interrupted.
+func (t *slicer) Pipe(stub *toxics.ToxicStub) {
+	state := stub.State.(*slicerState)
+	for state.pass(stub) {
+		if state.rest != nil {
+			timer := time.NewTimer(t.Pause)
+			select {
+			case <-timer.C:
+				state.slice(t.Bytes)
+				continue
+			case <-stub.Interrupt:
+				timer.Stop()
+				return
+			}
+		}
+		select {
+		case <-stub.Interrupt:
+			return
+		case c := <-stub.Input:
+			if c == nil {
+				stub.Close()
+				return
+			}
+			if len(c.Data) > t.Bytes {
+				t.count()
+			}
+			state.rest = c
+			state.slice(t.Bytes)
+		}
+	}
+}
+
+// slice takes the next piece off what is left.
+func (s *slicerState) slice(n int) {
+	c := s.rest
+	n = min(n, len(c.Data))
+	s.chunk = &stream.StreamChunk{Data: c.Data[:n], Timestamp: c.Timestamp}
+	s.rest = &stream.StreamChunk{Data: c.Data[n:], Timestamp: c.Timestamp}
+	if len(s.rest.Data) == 0 {
+		s.rest = nil
+	}
+}
+
+// Cleanup hands over what is held.
+func (*slicer) Cleanup(stub *toxics.ToxicStub) {
+	state := stub.State.(*slicerState)
+	if state.rest != nil {
+		if state.chunk != nil {
+			state.rest.Data = append(append([]byte(nil), state.chunk.Data...), state.rest.Data...)
+		}
+		state.chunk, state.rest = state.rest, nil
+	}
+	state.leave(stub)
+}
