@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ohler55/ojg/oj"
@@ -263,24 +262,14 @@ func (e *engine) ledger(r journal.Request, t Target, answer []byte) {
 	e.rec.Record(journal.Entry{At: r.Done, On: r.Route, Body: w})
 }
 
-// classify names the reason for which there was no answer.
+// classify names the reason for which there was no answer. What the context
+// says goes before what the transport made of it.
 func classify(ctx context.Context, err error) string {
-	var dial *net.OpError
-	var timeout net.Error
-	switch {
-	case errors.Is(context.Cause(ctx), errHungUp), errors.Is(ctx.Err(), context.Canceled):
+	if errors.Is(context.Cause(ctx), errHungUp) {
 		return journal.ErrCanceled
-	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return journal.ErrTimeout
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return journal.ErrRefused
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return journal.ErrDial
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return journal.ErrReset
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export this one
-		return journal.ErrEOF
 	}
-	return journal.ErrOther
+	if err := ctx.Err(); err != nil {
+		return journal.Reason(err)
+	}
+	return journal.Reason(err)
 }
