@@ -51,6 +51,13 @@ func overlapping(ctx context.Context, interval time.Duration, limit int, do func
 	})
 }
 
+// ended says that the context has ended, or should have: a dial looks at its
+// deadline before the context's own timer has fired. What fails then, we ended.
+func ended(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
+}
+
 // or is the first of two values unless it is zero.
 func or(value, standard time.Duration) time.Duration {
 	if value > 0 {

@@ -46,7 +46,7 @@ func (p *Poll) Observe(ctx context.Context, rec journal.Recorder) error {
 		}
 		at := rec.Now()
 		code, err := client.status(ctx, url)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			return // it was we who ended it
 		}
 		rec.Record(journal.Entry{At: at, On: p.Replica, Body: journal.Poll{

@@ -40,7 +40,7 @@ func (p *Postgres) Observe(ctx context.Context, rec journal.Recorder) error {
 		defer cancel()
 		at := rec.Now()
 		backends, err := p.sample(limited)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			return
 		}
 		body := journal.Activity{Backends: backends, MaxConnections: p.maxConnections}

@@ -47,7 +47,7 @@ func (r *RoundTrip) Observe(ctx context.Context, rec journal.Recorder) error {
 	overlapping(ctx, or(r.Every, 100*time.Millisecond), roundTripsAtOnce, func() {
 		at := rec.Now()
 		body := r.exchange(ctx)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			return // it was we who ended it
 		}
 		rec.Record(journal.Entry{At: at, On: r.Dependency, Body: body})

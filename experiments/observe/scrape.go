@@ -46,7 +46,7 @@ func (s *Scrape) Observe(ctx context.Context, rec journal.Recorder) error {
 		}
 		at := rec.Now()
 		samples, err := client.scrape(ctx, url)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			return
 		}
 		body := journal.Scrape{Took: rec.Now().Sub(at)}
