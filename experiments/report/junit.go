@@ -44,12 +44,12 @@ func suite(t *folder.Trial, e folder.Experiment) junit.Testsuite {
 	s.AddProperty("seed", fmt.Sprint(t.Seed))
 	s.AddProperty("outcome", Clean(string(e.Verdict.Outcome)))
 	s.AddProperty("attempts", fmt.Sprint(len(e.Verdict.Attempts)))
-	conclusive := e.Verdict.Outcome == experiments.Passed || e.Verdict.Outcome == experiments.Failed
-	if !conclusive || len(e.Verdict.Findings) == 0 {
+	judged := e.Verdict.Outcome == experiments.Passed || e.Verdict.Outcome == experiments.Failed
+	if !judged || len(e.Verdict.Findings) == 0 {
 		s.AddTestcase(verdictCase(e))
 	}
 	for i, f := range e.Verdict.Findings {
-		s.AddTestcase(findingCase(e, i, f, conclusive))
+		s.AddTestcase(findingCase(e, i, f))
 	}
 	return s
 }
@@ -71,41 +71,22 @@ func verdictCase(e folder.Experiment) junit.Testcase {
 	return c
 }
 
-func findingCase(e folder.Experiment, i int, f detect.Finding, conclusive bool) junit.Testcase {
+func findingCase(e folder.Experiment, i int, f detect.Finding) junit.Testcase {
 	c := junit.Testcase{
 		Name:      fmt.Sprintf("%d %s%s", i+1, Clean(f.Detector), items(f.Checklist)),
 		Classname: className(e.Name), Status: Clean(string(f.Outcome)),
-		SystemOut: &junit.Output{Data: details(f)},
+		SystemOut: &junit.Output{Data: Explain(f)},
 	}
 	r := &junit.Result{Message: Clean(f.Reason), Type: Clean(string(f.Outcome))}
-	switch {
-	case f.Outcome == detect.Held && conclusive:
-	case f.Outcome == detect.Violated && conclusive:
-		r.Data = details(f)
+	switch f.Outcome {
+	case detect.Held:
+	case detect.Violated:
+		r.Data = Explain(f)
 		c.Failure, c.SystemOut = r, nil
-	case !conclusive:
-		r.Message = Clean(fmt.Sprintf("%s, but the run was %s: %s", f.Outcome, e.Verdict.Outcome, f.Reason))
-		c.Skipped = r
 	default:
 		c.Skipped = r
 	}
 	return c
-}
-
-// details are a finding's figures and evidence, a line each.
-func details(f detect.Finding) string {
-	var b strings.Builder
-	fmt.Fprintln(&b, Clean(f.Reason))
-	if f.Remark != "" {
-		fmt.Fprintln(&b, "remark: "+Clean(f.Remark))
-	}
-	for _, q := range quantities(f.Quantities) {
-		fmt.Fprintln(&b, q.String())
-	}
-	for _, e := range f.Evidence {
-		fmt.Fprintln(&b, evidenceLine(e))
-	}
-	return b.String()
 }
 
 func className(experiment string) string {
