@@ -51,6 +51,15 @@ func CopyTree(from, to string, user *syscall.Credential) error {
 	return nil
 }
 
+// CopyFile copies one file, with its right to be executed, to a place where
+// nothing is yet.
+func CopyFile(from, to string) error {
+	if err := copyFile(from, to, nil); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return nil
+}
+
 func copyFile(from, to string, user *syscall.Credential) error {
 	in, err := os.Open(from)
 	if err != nil {

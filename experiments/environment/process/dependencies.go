@@ -1,0 +1,219 @@
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/postgres"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+)
+
+// server is one dependency of an environment. Start and stop are nil where the
+// agent hosts it, or nobody of ours does.
+type server struct {
+	dependency subject.Dependency
+	start      func(context.Context) error
+	stop       func(context.Context) error
+	target     faults.Target
+	postgres   *postgres.Server
+	redis      *redisServer
+	// proxy is what the service connects to; direct the dependency's own
+	// address, equal to proxy where only the agent knows it.
+	proxy, direct string
+}
+
+// plan gives every dependency its addresses and says how it is started.
+func (e *Environment) plan() error {
+	for i, d := range e.subject.Dependencies {
+		proxy, err := e.lease()
+		if err != nil {
+			return err
+		}
+		s := &server{dependency: d, proxy: proxy.Address(), direct: proxy.Address()}
+		e.servers = append(e.servers, s)
+		dir := filepath.Join(e.dir, "d"+strconv.Itoa(i))
+		switch d.Kind {
+		case subject.Postgres:
+			err = e.planPostgres(s, dir)
+		case subject.Redis:
+			err = e.planRedis(s, dir)
+		case subject.TCP:
+			s.direct = d.Address
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Environment) planPostgres(s *server, dir string) error {
+	lease, err := e.lease()
+	if err != nil {
+		return err
+	}
+	s.direct = lease.Address()
+	d := s.dependency
+	if d.Migrations != "" {
+		d.Migrations = resolve(e.subject.Dir, d.Migrations)
+	}
+	config := postgres.Config{
+		Dependency: d, Dir: dir, Port: lease.Port, Env: e.marks(), Spawner: e.host.spawner,
+		Lines: e.lines(d.Name), Journal: e.journal,
+		OwnerPassword: rand.Text(), ServicePassword: rand.Text(), SharedMemory: e.host.watcher.AddSharedMemory,
+	}
+	e.secrets.Add(config.OwnerPassword, config.ServicePassword)
+	s.start = func(ctx context.Context) error {
+		t, err := e.backend.template(ctx, s.dependency, e.options.Progress)
+		if err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		s.postgres, err = postgres.Start(ctx, t, config)
+		return err
+	}
+	s.stop = func(ctx context.Context) error {
+		if s.postgres == nil {
+			return nil
+		}
+		return s.postgres.Stop(ctx)
+	}
+	return nil
+}
+
+// planRedis takes a redis-server where there is one; otherwise the agent hosts
+// a small one.
+func (e *Environment) planRedis(s *server, dir string) error {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil //nolint:nilerr // then the agent hosts it
+	}
+	lease, err := e.lease()
+	if err != nil {
+		return err
+	}
+	user, err := postgres.Unprivileged()
+	if err != nil {
+		return err
+	}
+	s.direct = lease.Address()
+	s.redis = &redisServer{
+		name: s.dependency.Name, program: program, dir: dir, port: lease.Port, env: e.marks(), user: user,
+		spawner: e.host.spawner, lines: e.lines(s.dependency.Name), journal: e.journal,
+	}
+	s.start = func(ctx context.Context) error {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		if user != nil {
+			if err := os.Chown(dir, int(user.Uid), int(user.Gid)); err != nil {
+				return err
+			}
+		}
+		return s.redis.start(ctx)
+	}
+	s.stop = s.redis.stop
+	return nil
+}
+
+func (e *Environment) marks() []string { return e.host.watcher.Marks(e.options.Trial) }
+
+func (e *Environment) lines(source string) *spawn.Lines {
+	return spawn.NewLines(source, e.journal, e.secrets)
+}
+
+// startAgent starts the agent with a proxy for every dependency, and makes the
+// targets.
+func (e *Environment) startAgent(ctx context.Context) error {
+	c := agent.Config{Trial: e.options.Trial, Run: e.options.Run, Seed: e.options.Seed}
+	for _, s := range e.servers {
+		d := s.dependency
+		proxy := agent.ProxyConfig{Name: d.Name, Kind: d.Kind, Listen: s.proxy}
+		switch {
+		case d.Kind == subject.HTTP:
+			c.Stubs = append(c.Stubs, agent.StubConfig{Name: d.Name, Listen: "127.0.0.1:0", Routes: d.Routes})
+		case d.Kind == subject.Redis && s.redis == nil:
+			c.Redis = append(c.Redis, agent.RedisConfig{Name: d.Name, Listen: "127.0.0.1:0"})
+		default:
+			proxy.Upstream = s.direct
+		}
+		c.Proxies = append(c.Proxies, proxy)
+	}
+	l := &launcher{host: e.host, lines: e.lines(agent.Source), trial: e.options.Trial}
+	a, err := agent.Supervise(ctx, l, c, e.journal)
+	if err != nil {
+		return err
+	}
+	e.agent = a
+	for _, s := range e.servers {
+		if s.target, err = e.target(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Environment) target(s *server) (faults.Target, error) {
+	name := s.dependency.Name
+	d := e.agent.Dependency(name)
+	if d == nil {
+		return nil, fmt.Errorf("the agent has no proxy for %s", name)
+	}
+	switch {
+	case s.dependency.Kind == subject.Postgres:
+		return &postgresTarget{Dependency: d, server: s}, nil
+	case s.redis != nil:
+		return redisTarget{Dependency: d, redisServer: s.redis}, nil
+	case s.dependency.Kind == subject.HTTP:
+		if stub, ok := e.agent.Stub(name); ok {
+			return stub, nil
+		}
+		return nil, fmt.Errorf("the agent has no stub for %s", name)
+	}
+	return d, nil
+}
+
+// references are what strings of the subject may refer to for all dependencies.
+// Direct says that they lead past the proxies where there is a way.
+func (e *Environment) references(direct bool) map[string]string {
+	all := map[string]string{}
+	for _, s := range e.servers {
+		address := s.proxy
+		if direct {
+			address = s.direct
+		}
+		for name, v := range s.references(address) {
+			all[s.dependency.Name+"."+name] = v
+		}
+	}
+	return all
+}
+
+func (s *server) references(address string) map[string]string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	refs := map[string]string{"host": host, "port": port, "address": address}
+	switch s.dependency.Kind {
+	case subject.Postgres:
+		maps.Copy(refs, s.postgres.References(address))
+	case subject.Redis:
+		refs["url"] = "redis://" + address + "/0"
+	case subject.HTTP:
+		refs["url"] = "http://" + address
+	}
+	return refs
+}

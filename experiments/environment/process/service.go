@@ -1,0 +1,180 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/ports"
+	"github.com/seatrial/seatrial/experiments/environment/render"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// newReplica gives a replica its ports and its folder, and fills in what it is
+// started with.
+func (e *Environment) newReplica(index int) (*replica, error) {
+	r := &replica{environment: e, name: environment.ReplicaName(index), ports: map[string]int{}}
+	r.lines = e.lines(r.name)
+	for name, port := range servicePorts(e.subject) {
+		if port == 0 {
+			lease, err := ports.Acquire()
+			if err != nil {
+				return nil, err
+			}
+			r.leases = append(r.leases, lease)
+			port = lease.Port
+		}
+		r.ports[name] = port
+	}
+	spec, err := e.spec(index, r.name, r.ports)
+	if err != nil {
+		for _, l := range r.leases {
+			l.Release()
+		}
+		return nil, err
+	}
+	r.spec = spec
+	r.spec.Line = r.lines
+	return r, nil
+}
+
+// spec is what a replica is started with.
+func (e *Environment) spec(index int, name string, ports map[string]int) (spawn.Spec, error) {
+	scratch := filepath.Join(e.dir, name)
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		return spawn.Spec{}, err
+	}
+	scope := e.scope(false).With(replicaValues(index, name, scratch, ports))
+	service := e.subject.Service
+	args := service.Args
+	if service.Build == nil {
+		args = append(service.Command[1:len(service.Command):len(service.Command)], service.Args...)
+	}
+	spec := spawn.Spec{Path: e.program, Dir: serviceDir(e.subject)}
+	var err error
+	if spec.Args, err = scope.Strings(args); err != nil {
+		return spec, fmt.Errorf("service.args: %w", err)
+	}
+	env, err := scope.Env(service.Env)
+	if err != nil {
+		return spec, fmt.Errorf("service: %w", err)
+	}
+	if err := scope.Files(scratch, service.Files); err != nil {
+		return spec, fmt.Errorf("service: %w", err)
+	}
+	spec.Env = append(e.baseEnv(scratch), env...)
+	return spec, nil
+}
+
+func replicaValues(index int, name, scratch string, ports map[string]int) map[string]string {
+	values := map[string]string{
+		"replica.name": name, "replica.index": strconv.Itoa(index), "scratch": scratch,
+	}
+	for port, number := range ports {
+		values["port."+port] = strconv.Itoa(number)
+	}
+	return values
+}
+
+// scope holds what is the same for all replicas.
+func (e *Environment) scope(direct bool) render.Scope {
+	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
+	return s.With(map[string]string{"dir": serviceDir(e.subject)})
+}
+
+// baseEnv is what every process of the service gets beside its own entries.
+func (e *Environment) baseEnv(scratch string) []string {
+	return append(e.marks(), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "TMPDIR="+scratch)
+}
+
+// before runs the commands that come before the first replica, in order. Their
+// references lead to the databases directly, past the proxies, so that what
+// they do is no traffic of the service.
+func (e *Environment) before(ctx context.Context) error {
+	if len(e.subject.Service.Before) == 0 {
+		return nil
+	}
+	scratch := filepath.Join(e.dir, "before")
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		return err
+	}
+	numbers := map[string]int{}
+	for name, port := range servicePorts(e.subject) {
+		if port == 0 {
+			lease, err := e.lease()
+			if err != nil {
+				return err
+			}
+			port = lease.Port
+		}
+		numbers[name] = port
+	}
+	scope := e.scope(true).With(replicaValues(0, "before", scratch, numbers))
+	if err := scope.Files(scratch, e.subject.Service.Files); err != nil {
+		return fmt.Errorf("service: %w", err)
+	}
+	for i, c := range e.subject.Service.Before {
+		if err := e.runBefore(ctx, c, scope, scratch); err != nil {
+			return fmt.Errorf("service.before[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// runBefore runs one command. Its own environment entries stand over the
+// service's.
+func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope render.Scope, scratch string) error {
+	if len(c.Run) == 0 {
+		return errors.New("run is empty")
+	}
+	e.options.Progress.Say("running " + strings.Join(c.Run, " "))
+	shared, err := scope.Env(e.subject.Service.Env)
+	if err != nil {
+		return err
+	}
+	own, err := scope.Env(c.Env)
+	if err != nil {
+		return err
+	}
+	words, err := scope.Strings(c.Run)
+	if err != nil {
+		return err
+	}
+	spec := spawn.Spec{
+		Path: words[0], Args: words[1:], Dir: serviceDir(e.subject), Line: e.lines("before"),
+		Env: append(append(e.baseEnv(scratch), shared...), own...),
+	}
+	if words[0] == "service" {
+		spec.Path = e.program
+		if e.subject.Service.Build == nil {
+			spec.Args = append(e.subject.Service.Command[1:len(e.subject.Service.Command):len(e.subject.Service.Command)], words[1:]...)
+		}
+	} else if spec.Path, err = lookProgram(serviceDir(e.subject), words[0]); err != nil {
+		return err
+	}
+	within := c.Within
+	if within <= 0 {
+		within = time.Minute
+	}
+	limit := fmt.Errorf("it did not end within %v", within)
+	bounded, cancel := context.WithTimeoutCause(ctx, within, limit)
+	defer cancel()
+	exit, err := e.host.spawner.Run(bounded, spec)
+	if err != nil && errors.Is(context.Cause(bounded), limit) {
+		err = limit
+	}
+	if err == nil && exit.Code != 0 {
+		err = errors.New("it " + exit.String())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, printed(spec.Line))
+	}
+	return nil
+}
