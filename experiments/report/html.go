@@ -105,7 +105,7 @@ type runView struct {
 	Outcome    experiments.Outcome
 	Reason     string
 	Guards     []findingView
-	Findings   []findingView // of attempts that did not decide
+	Findings   []findingView // where there are several attempts
 	Chart      template.HTML
 	Lanes      bool
 	Steps      []stepView
@@ -113,7 +113,6 @@ type runView struct {
 	Log        []logLine
 	LogEnd     []logLine
 	LogBetween int
-	Deciding   bool
 }
 
 type stepView struct {
@@ -151,70 +150,55 @@ func newVerdictView(t *folder.Trial, i int, open Opener) verdictView {
 	v := verdictView{Experiment: e, ID: fmt.Sprintf("%s-%d", slug(e.Name), i+1)}
 	o := e.Verdict.Outcome
 	v.Open = o != experiments.Passed && o != experiments.NotTried
-	deciding := decidingAttempt(e)
-	decidingID := ""
 	for i, run := range e.Runs {
-		r := runView{Number: i + 1, ID: fmt.Sprintf("%s-%d", v.ID, i+1), Folder: Clean(filepath.ToSlash(run))}
-		attempt := attemptOf(e, i+1)
-		if attempt != nil {
-			r.Outcome, r.Reason = attempt.Outcome, attempt.Reason
-			r.Deciding = attempt == deciding
-			r.Guards = viewFindings(attempt.Guards, r.ID)
-			if !r.Deciding {
-				r.Findings = viewFindings(attempt.Findings, r.ID)
-			}
-		}
-		if r.Deciding {
-			decidingID = r.ID
-		}
-		r.fill(filepath.Join(t.Dir, run), evidenceOf(e, attempt, r.Deciding), open)
-		v.Runs = append(v.Runs, r)
+		v.Runs = append(v.Runs, newRunView(t, e, v.ID, i+1, run, open))
 	}
-	v.Findings = viewFindings(e.Verdict.Findings, decidingID)
+	for _, f := range e.Verdict.Findings {
+		v.Findings = append(v.Findings, viewFinding(f, runID(v.ID, sourceOf(e, f))))
+	}
 	return v
 }
 
-func attemptOf(e folder.Experiment, number int) *experiments.Attempt {
-	for i := range e.Verdict.Attempts {
-		if e.Verdict.Attempts[i].Number == number {
-			return &e.Verdict.Attempts[i]
-		}
+// runID is the HTML id of an attempt; empty for attempt 0, which there is not.
+func runID(experiment string, attempt int) string {
+	if attempt == 0 {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("%s-run-%d", experiment, attempt)
 }
 
-// evidenceOf is all evidence that points into one attempt's journal.
-func evidenceOf(e folder.Experiment, a *experiments.Attempt, deciding bool) []detect.Evidence {
-	var out []detect.Evidence
-	collect := func(fs []detect.Finding) {
-		for _, f := range fs {
-			out = append(out, f.Evidence...)
-		}
-	}
-	if a != nil {
-		collect(a.Guards)
-		collect(a.Findings)
-	}
-	if deciding {
-		collect(e.Verdict.Findings)
-	}
-	return out
-}
-
-func viewFindings(fs []detect.Finding, runID string) []findingView {
-	out := make([]findingView, 0, len(fs))
-	for _, f := range fs {
-		v := findingView{Finding: f, Figures: quantities(f.Quantities)}
-		for _, e := range f.Evidence {
-			point := evidenceView{At: e.At.String(), Kind: Clean(e.Kind), On: Clean(e.On), Excerpt: Clean(e.Excerpt)}
-			if runID != "" {
-				point.Link = "#" + markID(runID, e.At)
+func newRunView(t *folder.Trial, e folder.Experiment, id string, n int, run string, open Opener) runView {
+	r := runView{Number: n, ID: runID(id, n), Folder: Clean(run)}
+	var evidence []detect.Evidence
+	if a := attemptOf(e, n); a != nil {
+		r.Outcome, r.Reason = a.Outcome, a.Reason
+		for _, f := range a.Findings {
+			evidence = append(evidence, f.Evidence...)
+			if len(e.Runs) > 1 {
+				r.Findings = append(r.Findings, viewFinding(f, r.ID))
 			}
-			v.Points = append(v.Points, point)
 		}
-		out = append(out, v)
+		for _, g := range a.Guards {
+			evidence = append(evidence, g.Evidence...)
+			r.Guards = append(r.Guards, viewFinding(g, r.ID))
+		}
 	}
-	return out
+	r.fill(filepath.Join(t.Dir, filepath.FromSlash(run)), evidence, open)
+	return r
+}
+
+// viewFinding shows a finding; its evidence leads into the timeline of the run
+// with that id, where there is one.
+func viewFinding(f detect.Finding, run string) findingView {
+	v := findingView{Finding: f, Figures: quantities(f.Quantities)}
+	for _, e := range f.Evidence {
+		point := evidenceView{At: e.At.String(), Kind: Clean(e.Kind), On: Clean(e.On), Excerpt: Clean(e.Excerpt)}
+		if run != "" {
+			point.Link = "#" + markID(run, e.At)
+		}
+		v.Points = append(v.Points, point)
+	}
+	return v
 }
 
 func markID(run string, at journal.Instant) string {

@@ -96,9 +96,9 @@ func sampleInconclusive() folder.Experiment {
 	found := []detect.Finding{{Detector: "shedding", Checklist: []string{"3.5"}, Outcome: detect.Held, Reason: "0.9 of capacity"}}
 	return folder.Experiment{
 		Name: "overload", Title: "Five times the capacity", Took: 13 * time.Second,
-		Runs: []string{folder.RunPath("overload", 1)},
+		Expect: []string{"shedding"}, Runs: []string{folder.RunPath("overload", 1)},
 		Verdict: experiments.Verdict{
-			Experiment: "overload", Outcome: experiments.Inconclusive, Reason: guard[0].Reason, Findings: found,
+			Experiment: "overload", Outcome: experiments.Inconclusive, Reason: guard[0].Reason,
 			Attempts: []experiments.Attempt{{
 				Number: 1, Outcome: experiments.Inconclusive, Reason: guard[0].Reason, Findings: found, Guards: guard,
 			}},

@@ -9,7 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
@@ -102,8 +101,9 @@ type Scorecard struct {
 	Gate     []Row
 }
 
-// NewScorecard puts the findings of a trial's verdicts into the checklist. What
-// comes from a run that was not conclusive counts as unknown, whatever it says.
+// NewScorecard puts the findings of a trial's verdicts into the checklist. An
+// expectation that was tried and has no finding there, because no run of it was
+// sound, counts as unknown.
 func NewScorecard(t *folder.Trial) Scorecard {
 	grounds := collectGrounds(t)
 	chapters, gate := Checklist()
@@ -131,23 +131,36 @@ type groundIndex struct{ items, detectors map[string][]Ground }
 func collectGrounds(t *folder.Trial) groundIndex {
 	index := groundIndex{map[string][]Ground{}, map[string][]Ground{}}
 	for _, e := range t.Experiments {
-		conclusive := e.Verdict.Outcome == experiments.Passed || e.Verdict.Outcome == experiments.Failed
+		found := map[string]bool{}
 		for _, f := range e.Verdict.Findings {
-			info, _ := detect.Describe(f.Detector)
-			g := Ground{e.Name, f.Detector, info.ID, f.Outcome, f.Reason}
-			if !conclusive && f.Outcome != detect.NotApplicable {
-				g.Outcome = detect.Unknown
-				g.Reason = fmt.Sprintf("the run was %s: %s", e.Verdict.Outcome, e.Verdict.Reason)
-			}
-			for _, item := range f.Checklist {
-				index.items[item] = append(index.items[item], g)
-			}
-			if info.ID != "" {
-				index.detectors[info.ID] = append(index.detectors[info.ID], g)
+			found[f.Detector] = true
+			index.add(e.Name, f)
+		}
+		if len(e.Runs) == 0 {
+			continue
+		}
+		for _, kind := range e.Expect {
+			info, known := detect.Describe(kind)
+			if known && !found[kind] {
+				index.add(e.Name, detect.Finding{
+					Detector: kind, Checklist: info.Checklist, Outcome: detect.Unknown,
+					Reason: fmt.Sprintf("the verdict was %s: %s", e.Verdict.Outcome, e.Verdict.Reason),
+				})
 			}
 		}
 	}
 	return index
+}
+
+func (x groundIndex) add(experiment string, f detect.Finding) {
+	info, _ := detect.Describe(f.Detector)
+	g := Ground{experiment, f.Detector, info.ID, f.Outcome, f.Reason}
+	for _, item := range f.Checklist {
+		x.items[item] = append(x.items[item], g)
+	}
+	if info.ID != "" {
+		x.detectors[info.ID] = append(x.detectors[info.ID], g)
+	}
 }
 
 var badness = map[detect.Outcome]int{detect.Violated: 0, detect.Unknown: 1, detect.Held: 2, detect.NotApplicable: 3}

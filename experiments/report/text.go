@@ -99,18 +99,16 @@ func (t Text) Verdict(w io.Writer, dir string, e folder.Experiment) {
 		t.finding(w, g)
 	}
 	if outcome != experiments.Passed && outcome != experiments.NotTried && len(e.Runs) > 0 {
-		at := e.Runs[len(e.Runs)-1]
-		if d := decidingAttempt(e); d != nil && d.Number >= 1 && d.Number <= len(e.Runs) {
-			at = e.Runs[d.Number-1]
-		}
-		fmt.Fprintf(w, "      %s\n", t.paint(faint, "evidence in "+Clean(filepath.Join(dir, at))))
+		at := e.Runs[min(max(decidingNumber(e), 1), len(e.Runs))-1]
+		fmt.Fprintf(w, "      %s\n", t.paint(faint, "evidence in "+Clean(filepath.Join(dir, filepath.FromSlash(at)))))
 	}
 }
 
-// brokenGuards are the guards of the deciding attempt that do not hold.
+// brokenGuards are the guards of the deciding attempt that do not hold; an
+// experiment that passed does not rest on them.
 func brokenGuards(e folder.Experiment) []detect.Finding {
-	d := decidingAttempt(e)
-	if d == nil {
+	d := attemptOf(e, decidingNumber(e))
+	if d == nil || e.Verdict.Outcome == experiments.Passed {
 		return nil
 	}
 	var out []detect.Finding
@@ -130,7 +128,8 @@ func (t Text) headline(e folder.Experiment) string {
 	}
 	if e.Title != "" {
 		for _, f := range slices.Concat(e.Verdict.Findings, brokenGuards(e)) {
-			if f.Reason == e.Verdict.Reason && worthShowing(f) {
+			told := f.Reason == e.Verdict.Reason || f.Detector+": "+f.Reason == e.Verdict.Reason
+			if told && worthShowing(f) {
 				return Clean(e.Title)
 			}
 		}
@@ -140,21 +139,6 @@ func (t Text) headline(e folder.Experiment) string {
 
 func worthShowing(f detect.Finding) bool {
 	return f.Outcome != detect.Held && f.Outcome != detect.NotApplicable || f.Remark != ""
-}
-
-// decidingAttempt is the attempt whose findings the verdict carries: the last
-// one with the verdict's outcome, else the last one.
-func decidingAttempt(e folder.Experiment) *experiments.Attempt {
-	attempts := e.Verdict.Attempts
-	for i := len(attempts) - 1; i >= 0; i-- {
-		if attempts[i].Outcome == e.Verdict.Outcome {
-			return &attempts[i]
-		}
-	}
-	if len(attempts) == 0 {
-		return nil
-	}
-	return &attempts[len(attempts)-1]
 }
 
 func (t Text) finding(w io.Writer, f detect.Finding) {
