@@ -103,9 +103,19 @@ type Step struct {
 type Expectation struct {
 	Kind     string
 	Detector detect.Detector
+	// Only restricts it to a target that is a soft (OnlySoft) or a hard
+	// (OnlyHard) dependency; elsewhere it is not applicable. Empty: any. In
+	// files: `{success: {}, only: soft}`.
+	Only string
 
 	expressions map[string]string
 }
+
+// What an expectation's only may say.
+const (
+	OnlySoft = "soft"
+	OnlyHard = "hard"
+)
 
 // Action is one shape for fault, operation and probe.
 type Action interface {

@@ -39,12 +39,12 @@ import (
 // an error or was aborted makes the verdict that, unknown makes it
 // inconclusive, and passed needs at least one expectation that held.
 func Judge(p Plan, attempts ...journal.Journal) Verdict {
-	return judge{p, guards()}.attempts(attempts)
+	return judge{&p, guards()}.attempts(attempts)
 }
 
 // judge is a plan with the guards on the harness.
 type judge struct {
-	Plan
+	*Plan
 	guards []detect.Detector
 }
 
@@ -189,13 +189,47 @@ func witness(planned PlannedStep, steps []journal.Step, i int, j journal.Journal
 func (p judge) expectations(j journal.Journal, notExercised string) []detect.Finding {
 	findings := make([]detect.Finding, len(p.Experiment.Expect))
 	for i, e := range p.Experiment.Expect {
-		f := completed(e.Detector.Detect(j), e.Kind)
+		f := p.expectation(e, j)
 		if notExercised != "" && f.Outcome == detect.Held && restsOnFaults(e.Detector) {
 			f.Outcome, f.Reason, f.Remark = detect.Unknown, "it held, but "+notExercised, ""
 		}
 		findings[i] = f
 	}
 	return findings
+}
+
+// expectation asks one detector, where its question makes sense for the
+// subject.
+func (p judge) expectation(e Expectation, j journal.Journal) detect.Finding {
+	not := func(reason string) detect.Finding {
+		info, _ := detect.Describe(e.Kind)
+		return detect.Finding{
+			Detector: e.Kind, Checklist: info.Checklist, Outcome: detect.NotApplicable, Reason: reason,
+		}
+	}
+	if p.Subject != nil && e.Kind == "ledger" && p.Subject.Traffic.Ledger == nil {
+		return not("the subject does not say where its writes are found again (traffic.ledger), so none can be missed")
+	}
+	if reason := p.only(e); reason != "" {
+		return not(reason)
+	}
+	return completed(e.Detector.Detect(j), e.Kind)
+}
+
+// only says why an expectation is not meant for the plan's target; empty when
+// it is.
+func (p judge) only(e Expectation) string {
+	if e.Only == "" || p.Subject == nil {
+		return ""
+	}
+	d, ok := p.Subject.Dependency(p.Target)
+	switch {
+	case !ok || d.Soft == (e.Only == OnlySoft):
+		return ""
+	case d.Soft:
+		return d.Name + " is a soft dependency, and this is asked of hard ones only"
+	}
+	return d.Name + " is not declared soft, so nothing promises that the service goes on without it"
 }
 
 // completed fills in what a detector left open; no outcome counts as unknown.

@@ -105,21 +105,18 @@ const maxAttempts = 3
 // the only attempt so far was inconclusive. An aborted or broken attempt is not
 // repeated, nor is a failure that stands.
 func Confirm(p Plan, attempts []journal.Journal) bool {
-	return judge{p, guards()}.confirm(attempts)
+	v := Judge(p, attempts...)
+	return v.unsettled()
 }
 
-func (p judge) confirm(attempts []journal.Journal) bool {
-	if p.NotApplicable != "" || len(attempts) == 0 || len(attempts) >= maxAttempts {
+func (v *Verdict) unsettled() bool {
+	if v.Outcome != Inconclusive || len(v.Attempts) == 0 || len(v.Attempts) >= maxAttempts {
 		return false
 	}
-	v := p.attempts(attempts)
-	if v.Outcome != Inconclusive {
-		return false
-	}
-	if len(attempts) == 1 {
+	if len(v.Attempts) == 1 {
 		return true
 	}
-	for i := range p.Experiment.Expect {
+	for i := range v.Attempts[0].Findings {
 		if t := v.tally(i); len(t.violated) == 1 && len(t.held) == 0 {
 			return true
 		}
@@ -132,7 +129,7 @@ func (p judge) confirm(attempts []journal.Journal) bool {
 // was seen stands whatever else went wrong; then error, then inconclusive. It
 // is passed when at least one experiment passed and the rest had nothing to try.
 // A trial without a verdict, or of nothing but those, is inconclusive.
-func TrialOutcome(verdicts []Verdict) Outcome {
+func TrialOutcome(verdicts ...Verdict) Outcome {
 	seen := map[Outcome]bool{}
 	for _, v := range verdicts {
 		seen[v.Outcome] = true

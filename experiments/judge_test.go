@@ -71,7 +71,7 @@ func (o trialOf) judge() (judge, []journal.Journal) {
 	}
 	planned := journal.PlannedStep{Name: "slow", Action: "act", Class: ClassFault, Target: "payments", For: time.Second}
 	p := judge{
-		Plan: Plan{
+		Plan: &Plan{
 			Name: "x", Steps: []PlannedStep{{PlannedStep: planned, Do: &acted{o.witness}}},
 			Experiment: Experiment{
 				SteadyState: SteadyState{Expect: []Expectation{{Kind: "success", Detector: &scripted{says: orHeld(o.gate)}}}},
@@ -182,7 +182,7 @@ func TestJudge(t *testing.T) {
 			if v.Outcome != tt.want || !strings.Contains(v.Reason, tt.reason) {
 				t.Errorf("got %s: %s; want %s: %s", v.Outcome, v.Reason, tt.want, tt.reason)
 			}
-			if got := p.confirm(journals); got != tt.confirm {
+			if got := v.unsettled(); got != tt.confirm {
 				t.Errorf("confirm is %v, want %v", got, tt.confirm)
 			}
 			if len(v.Attempts) != len(journals) || v.Attempts[0].Number != 1 {
@@ -240,7 +240,7 @@ func TestTrialOutcome(t *testing.T) {
 			for _, o := range tt.outcomes {
 				verdicts = append(verdicts, Verdict{Outcome: o})
 			}
-			got := TrialOutcome(verdicts)
+			got := TrialOutcome(verdicts...)
 			if got != tt.want || got.ExitCode() != tt.code {
 				t.Errorf("got %s, %d", got, got.ExitCode())
 			}

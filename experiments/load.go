@@ -192,6 +192,7 @@ func (r *reader) params(at string, n ast.Node, into any) {
 }
 
 func (r *reader) expectation(at string, n ast.Node, into reflect.Value) {
+	only, n := r.only(at, n)
 	kind, kindNode, params, ok := r.kind(at, n, "a detector such as success: {ratio: 0.99} or jitter")
 	if !ok {
 		return
@@ -203,8 +204,30 @@ func (r *reader) expectation(at string, n ast.Node, into reflect.Value) {
 	}
 	path := yamlfile.Join(at, kind)
 	r.params(path, params, detector)
-	e := Expectation{Kind: kind, Detector: detector, expressions: r.take(path + ".")}
+	e := Expectation{Kind: kind, Detector: detector, Only: only, expressions: r.take(path + ".")}
 	into.Set(reflect.ValueOf(e))
+}
+
+// only takes the key only out of an expectation.
+func (r *reader) only(at string, n ast.Node) (string, ast.Node) {
+	m, ok := r.d.Resolve(n).(*ast.MappingNode)
+	if !ok {
+		return "", n
+	}
+	rest := *m
+	rest.Values = nil
+	only := ""
+	for _, v := range m.Values {
+		if key, is := v.Key.(*ast.StringNode); !is || key.Value != "only" {
+			rest.Values = append(rest.Values, v)
+			continue
+		}
+		r.d.Node(yamlfile.Join(at, "only"), v.Value, reflect.ValueOf(&only).Elem())
+		if only != OnlySoft && only != OnlyHard {
+			r.d.MistakeAt(v.Value, fmt.Sprintf("unknown value %q", only), "soft or hard")
+		}
+	}
+	return only, &rest
 }
 
 var nameRule = regexp.MustCompile(`^[a-z][a-z0-9-]{0,59}$`)

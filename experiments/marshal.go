@@ -70,7 +70,15 @@ func encodeExpectation(e Expectation) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodeKind(e.Kind, e.Detector, defaults, e.expressions)
+	encoded, err := encodeKind(e.Kind, e.Detector, defaults, e.expressions)
+	if err != nil || e.Only == "" {
+		return encoded, err
+	}
+	m, ok := encoded.(yaml.MapSlice)
+	if !ok {
+		m = yaml.MapSlice{{Key: e.Kind, Value: yaml.MapSlice{}}}
+	}
+	return append(m, yaml.MapItem{Key: "only", Value: e.Only}), nil
 }
 
 // encodeKind writes `kind: {parameters}`, or the bare kind where all parameters

@@ -29,7 +29,7 @@ var dependencyKinds = []string{subject.Postgres, subject.Redis, subject.HTTP, su
 // [Plan.NotApplicable]. The same seed gives the same plans. The error tells what
 // makes no sense for any subject, or names something this one does not have.
 func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
-	resolved, err := resolve(e, s.Promises)
+	resolved, err := resolve(e, s)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,8 @@ func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
 		return nil, fmt.Errorf("plan %s: %w", e.Name, err)
 	}
 	if kind == "" {
-		return planFor(resolved, s, seed, "", "")
+		d := usedOnly(resolved, s)
+		return planFor(resolved, s, seed, d.Kind, d.Name)
 	}
 	var plans []Plan
 	for _, d := range s.Dependencies {
@@ -83,6 +84,19 @@ func kindOf(e Experiment, s *subject.Subject) (string, error) {
 	return kind, add(e.Load.Uses)
 }
 
+// usedOnly is the dependency that the load of an experiment names whose steps
+// name none: a plan that was resolved from a kind and written to a file is read
+// as the same plan.
+func usedOnly(e Experiment, s *subject.Subject) subject.Dependency {
+	for _, step := range e.Method {
+		if _, ok := s.Dependency(step.On); ok {
+			return subject.Dependency{}
+		}
+	}
+	d, _ := s.Dependency(e.Load.Uses)
+	return d
+}
+
 // planner builds one plan.
 type planner struct {
 	Plan
@@ -100,7 +114,7 @@ func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string)
 	if e.Replicas > 0 {
 		own.Service.Replicas = e.Replicas
 	}
-	e, err := resolve(e, s.Promises) // once more, so that plans share no action
+	e, err := resolve(e, s) // once more, so that plans share no action
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +122,6 @@ func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string)
 		Name: name, Experiment: e, Subject: &own, Target: target, Seed: seed,
 		SteadyFor: e.SteadyState.For, RecoverFor: e.Recovery, SettleFor: e.Settle, Rate: max(e.Load.Rate, 0),
 	}}
-	if e.Load.Rate == 0 {
-		p.Rate = s.Traffic.Rate
-	}
 	p.replicas = ReplicaNames(&own, own.Service.Replicas)
 	p.replica = p.replicas[draws(seed, name).IntN(len(p.replicas))]
 	if err := p.build(); err != nil {

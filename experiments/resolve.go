@@ -9,15 +9,16 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
 	"github.com/seatrial/seatrial/faults"
 )
 
 // resolve returns a copy of the experiment with its expressions worked out on
-// the promises and its defaults filled in. Nothing of it is shared that a plan
+// the subject's promises and its defaults filled in. Nothing of it is shared that a plan
 // changes.
-func resolve(e Experiment, promises journal.Promises) (Experiment, error) {
-	r := resolver{promises}
+func resolve(e Experiment, s *subject.Subject) (Experiment, error) {
+	r := resolver{s.Promises}
 	if err := r.set(&e, e.expressions); err != nil {
 		return e, fmt.Errorf("experiment %s: %w", e.Name, err)
 	}
@@ -36,6 +37,9 @@ func resolve(e Experiment, promises journal.Promises) (Experiment, error) {
 		}
 	}
 	e.expressions = nil
+	if e.Load.Rate == 0 {
+		e.Load.Rate = s.Traffic.Rate
+	}
 	return e, fill(&e)
 }
 
@@ -72,6 +76,9 @@ func fill(e *Experiment) error {
 	return fillExpectations(e)
 }
 
+// gateLeast is how many requests the gate needs at the least.
+const gateLeast = 20
+
 // fillExpectations states what every experiment holds a service to: that it was
 // steady before the method, and is steady again after it.
 func fillExpectations(e *Experiment) error {
@@ -82,6 +89,11 @@ func fillExpectations(e *Experiment) error {
 		d, err := detect.New("success")
 		if err != nil {
 			return err
+		}
+		if success, ok := d.(*detect.Success); ok {
+			// a slow subject cannot send 100 requests in a short steady state
+			hits := int(e.Load.Rate * e.SteadyState.For.Seconds())
+			success.MinSamples = max(gateLeast, min(success.MinSamples, hits/2))
 		}
 		e.SteadyState.Expect = []Expectation{{Kind: "success", Detector: d}}
 	}
