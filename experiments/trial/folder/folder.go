@@ -87,6 +87,7 @@ type Run struct {
 	// Error says why the run could not be carried out; Aborted that it was
 	// ended from outside.
 	Error   string `json:"error,omitempty"`
+	Stack   string `json:"stack,omitempty"` // of a panic that was the error
 	Aborted bool   `json:"aborted,omitempty"`
 	// Took is the time from the start of its environment to its end.
 	Took time.Duration `json:"took,omitempty"`
