@@ -18,6 +18,10 @@ import (
 
 const role = "watcher"
 
+// watching is what a watcher says, once, when nothing but SIGKILL can end it
+// any more before the pipe does.
+const watching = "watching\n"
+
 var _ = reexec.Register(role, func(_ context.Context, args []string) error {
 	if len(args) != 1 || !strings.HasPrefix(filepath.Base(args[0]), prefix) {
 		return fmt.Errorf("want one scratch folder, got %q", args)
@@ -25,6 +29,12 @@ var _ = reexec.Register(role, func(_ context.Context, args []string) error {
 	// Whoever interrupts seatrial may mean its whole family; the watcher stays
 	// until the pipe ends.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	if _, err := os.Stdout.WriteString(watching); err != nil {
+		return err
+	}
+	if err := os.Stdout.Close(); err != nil {
+		return err
+	}
 	return watch(os.Stdin, args[0])
 })
 

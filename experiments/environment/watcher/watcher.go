@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,6 +98,10 @@ func (w *Watcher) start() error {
 		return err
 	}
 	defer read.Close()
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		return joined(err, write.Close())
+	}
 	cmd.Env = []string{reexec.Env + "=" + role, "PATH=" + os.Getenv("PATH")}
 	cmd.Dir = string(filepath.Separator)
 	cmd.Stdin = read
@@ -105,7 +110,18 @@ func (w *Watcher) start() error {
 		return joined(err, write.Close())
 	}
 	w.pipe, w.cmd = write, cmd
+	line, err := io.ReadAll(said)
+	if string(line) != watching {
+		return joined(fmt.Errorf("it said %q when it was to say %q", line, watching), joined(err, w.quit()))
+	}
 	return nil
+}
+
+// quit closes the pipe and waits for the watcher's end.
+func (w *Watcher) quit() error {
+	_ = w.pipe.Close()
+	w.pipe = nil
+	return w.cmd.Wait()
 }
 
 // tempDir is where scratch folders are made: short enough for Unix sockets
@@ -177,9 +193,7 @@ func (w *Watcher) Close() error {
 	if w.pipe == nil {
 		return w.err
 	}
-	_ = w.pipe.Close()
-	w.pipe = nil
-	w.err = w.cmd.Wait()
+	w.err = w.quit()
 	_ = w.owner.Unlock()
 	if w.err != nil {
 		w.err = fmt.Errorf("end the watcher: %w", w.err)
