@@ -3,17 +3,19 @@ package faults
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2/toxics"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
 // Bandwidth limits the throughput of each connection of a proxied dependency.
 //
-// A ping cannot show a rate, so the tally is the evidence. Exercised: in the
-// window at least half of what one connection may carry was carried, else the
-// limit was never felt. In force: no more was carried than the limit allows on
-// all connections that were open (with half as much again, and 64 KiB for each
-// for what buffers held).
+// A ping cannot show a rate, so the toxic's own count of chunks that the limit
+// held up by 10 ms or more is the evidence: in force and exercised when there
+// were more in the window than our round trips account for. A limit that the
+// traffic never felt was not exercised.
 type Bandwidth struct {
 	// KilobytesPerSecond is the limit of each connection and stream, in 1000
 	// bytes a second. Default 64.
@@ -39,8 +41,8 @@ func (f *Bandwidth) Supports(t Target) error {
 }
 
 func (f *Bandwidth) streams() ([]string, error) {
-	if f.KilobytesPerSecond <= 0 {
-		return nil, fmt.Errorf("bandwidth: kilobytes_per_second %d is not positive", f.KilobytesPerSecond)
+	if f.KilobytesPerSecond <= 0 || f.KilobytesPerSecond > 1<<30 {
+		return nil, fmt.Errorf("bandwidth: kilobytes_per_second %d is not between 1 and 2^30", f.KilobytesPerSecond)
 	}
 	return streams("bandwidth", f.Stream)
 }
@@ -51,60 +53,94 @@ func (f *Bandwidth) Inject(ctx context.Context, t Target) (Injection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return injectToxics(ctx, "bandwidth", t, on, "bandwidth", map[string]any{"rate": f.KilobytesPerSecond})
+	return injectToxics(ctx, "bandwidth", t, on, bandwidthToxic, map[string]any{"rate": f.KilobytesPerSecond * 1000})
 }
 
-// slack is what a connection's buffers may add to what a limit allows.
-const slack = 64 << 10
-
-// Witness compares what was carried with what the limit allows.
+// Witness counts chunks that were held up.
 func (f *Bandwidth) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	total, conns, span := s.carried(f.Stream)
-	if span <= 0 {
-		return notExercised("%q carried nothing in the window", target)
+	count, ours := s.flow(w).shaped, int64(0)
+	for _, t := range s.trips(s.around(tallyLag)) {
+		if f.takes(max(t.Up, t.Down)) >= felt {
+			ours += 2
+		}
 	}
-	one := float64(f.KilobytesPerSecond) * 1000 * span
-	most := one*1.5*conns + slack*conns
-	switch {
-	case total < one/2:
-		return notExercised("%q carried %.0f bytes in %.1fs; the limit of %d kB/s was never felt",
-			target, total, span, f.KilobytesPerSecond)
-	case total > most:
-		return notInForce("%q carried %.0f bytes in %.1fs on at most %.0f connections; %d kB/s each allow %.0f",
-			target, total, span, conns, f.KilobytesPerSecond, most)
+	if count <= ours {
+		return notExercised("%d chunks on %q were held up by the limit of %d kB/s, and %d of our own may account for them",
+			count, target, f.KilobytesPerSecond, ours)
 	}
 	return nil
 }
 
-// carried is how many bytes went through a stream in the window, on how many
-// connections at most, and in how many seconds.
-func (s scene) carried(stream string) (total, conns, span float64) {
-	var first, last *journal.Tally
-	var from, to journal.Instant
-	conns = 1
-	for e, t := range journal.Of[journal.Tally](s.j) {
-		if e.On != s.target || s.w.To != 0 && e.At >= s.w.To {
-			continue
-		}
-		if first == nil || e.At < s.w.From {
-			first, from = &t, max(e.At, s.w.From)
-			continue
-		}
-		last, to = &t, e.At
-		conns = max(conns, float64(t.Open), float64(first.Open)+float64(t.Conns-first.Conns))
-	}
-	if first == nil || last == nil {
-		return 0, conns, 0
-	}
-	down, up := float64(last.DownBytes-first.DownBytes), float64(last.UpBytes-first.UpBytes)
-	switch stream {
-	case Upstream:
-		total = up
-	case Downstream:
-		total = down
-	default:
-		total = max(up, down)
-	}
-	return total, conns, to.Sub(from).Seconds()
+func (f *Bandwidth) takes(bytes int) time.Duration {
+	return time.Duration(bytes) * time.Second / time.Duration(f.KilobytesPerSecond*1000)
 }
+
+const (
+	bandwidthToxic = OwnToxics + "bandwidth"
+	felt           = 10 * time.Millisecond
+	pieceTime      = 50 * time.Millisecond // long chunks go in pieces that take so long
+)
+
+func init() { toxics.Register(bandwidthToxic, new(bandwidth)) }
+
+// bandwidth is Toxiproxy's bandwidth, in bytes, counted, and removed without a
+// wait.
+type bandwidth struct {
+	counted
+	Rate int64 `json:"rate"` // bytes a second
+}
+
+type bandwidthState struct {
+	pieces
+	free time.Time // when the link has carried what was sent over it
+}
+
+// NewState is called once for every link.
+func (*bandwidth) NewState() any { return new(bandwidthState) }
+
+// Pipe limits until the link is closed or interrupted.
+func (t *bandwidth) Pipe(stub *toxics.ToxicStub) {
+	state := stub.State.(*bandwidthState)
+	piece := int(max(t.Rate*int64(pieceTime)/int64(time.Second), 1))
+	for state.pass(stub) {
+		if state.rest == nil && !t.next(stub, state) {
+			return
+		}
+		timer := time.NewTimer(time.Until(state.free.Add(t.takes(min(piece, len(state.rest.Data))))))
+		select {
+		case <-timer.C:
+			state.slice(piece)
+			state.free = time.Now()
+		case <-stub.Interrupt:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// next waits for a chunk; false when there is none any more.
+func (t *bandwidth) next(stub *toxics.ToxicStub, state *bandwidthState) bool {
+	select {
+	case <-stub.Interrupt:
+		return false
+	case c := <-stub.Input:
+		if c == nil {
+			stub.Close()
+			return false
+		}
+		if t.takes(len(c.Data)) >= felt {
+			t.count()
+		}
+		state.rest = c
+		state.free = time.Now()
+		return true
+	}
+}
+
+func (t *bandwidth) takes(n int) time.Duration {
+	return time.Duration(float64(n) / float64(t.Rate) * float64(time.Second))
+}
+
+// Cleanup hands over what is held.
+func (*bandwidth) Cleanup(stub *toxics.ToxicStub) { stub.State.(*bandwidthState).leaveAll(stub) }

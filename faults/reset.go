@@ -47,7 +47,7 @@ func (f *Reset) Inject(ctx context.Context, t Target) (Injection, error) {
 		return nil, err
 	}
 	return injectToxics(ctx, "reset", t, []string{Upstream}, "reset_peer",
-		map[string]any{"timeout": milliseconds(f.After)})
+		map[string]any{"timeout": f.After.Milliseconds()})
 }
 
 // Witness wants every round trip reset.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/Shopify/toxiproxy/v2/stream"
 	"github.com/Shopify/toxiproxy/v2/toxics"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -83,18 +82,12 @@ type slicer struct {
 	Pause time.Duration `json:"pause"`
 }
 
-// slicerState is what is left of the chunk that is being sliced.
-type slicerState struct {
-	carried
-	rest *stream.StreamChunk
-}
-
 // NewState is called once for every link.
-func (*slicer) NewState() any { return new(slicerState) }
+func (*slicer) NewState() any { return new(pieces) }
 
 // Pipe slices until the link is closed or interrupted.
 func (t *slicer) Pipe(stub *toxics.ToxicStub) {
-	state := stub.State.(*slicerState)
+	state := stub.State.(*pieces)
 	for state.pass(stub) {
 		if state.rest != nil {
 			timer := time.NewTimer(t.Pause)
@@ -124,25 +117,5 @@ func (t *slicer) Pipe(stub *toxics.ToxicStub) {
 	}
 }
 
-// slice takes the next piece off what is left.
-func (s *slicerState) slice(n int) {
-	c := s.rest
-	n = min(n, len(c.Data))
-	s.chunk = &stream.StreamChunk{Data: c.Data[:n], Timestamp: c.Timestamp}
-	s.rest = &stream.StreamChunk{Data: c.Data[n:], Timestamp: c.Timestamp}
-	if len(s.rest.Data) == 0 {
-		s.rest = nil
-	}
-}
-
 // Cleanup hands over what is held.
-func (*slicer) Cleanup(stub *toxics.ToxicStub) {
-	state := stub.State.(*slicerState)
-	if state.rest != nil {
-		if state.chunk != nil {
-			state.rest.Data = append(append([]byte(nil), state.chunk.Data...), state.rest.Data...)
-		}
-		state.chunk, state.rest = state.rest, nil
-	}
-	state.leave(stub)
-}
+func (*slicer) Cleanup(stub *toxics.ToxicStub) { stub.State.(*pieces).leaveAll(stub) }

@@ -80,6 +80,34 @@ func (c *carried) leave(stub *toxics.ToxicStub) {
 	}
 }
 
+// pieces is a chunk that goes on in pieces.
+type pieces struct {
+	carried
+	rest *stream.StreamChunk // what is left of it
+}
+
+// slice takes the next piece off what is left.
+func (s *pieces) slice(n int) {
+	c := s.rest
+	n = min(n, len(c.Data))
+	s.chunk = &stream.StreamChunk{Data: c.Data[:n], Timestamp: c.Timestamp}
+	s.rest = &stream.StreamChunk{Data: c.Data[n:], Timestamp: c.Timestamp}
+	if len(s.rest.Data) == 0 {
+		s.rest = nil
+	}
+}
+
+// leaveAll hands everything on before the toxic is removed.
+func (s *pieces) leaveAll(stub *toxics.ToxicStub) {
+	if s.rest != nil {
+		if s.chunk != nil {
+			s.rest.Data = append(append([]byte(nil), s.chunk.Data...), s.rest.Data...)
+		}
+		s.chunk, s.rest = s.rest, nil
+	}
+	s.leave(stub)
+}
+
 // end closes a stub before its input has ended, and lets what stands before it
 // run dry.
 func end(stub *toxics.ToxicStub) {
@@ -131,5 +159,3 @@ func injectToxics(ctx context.Context, kind string, t Target, on []string, typ s
 	}
 	return u, nil
 }
-
-func milliseconds(d time.Duration) int64 { return d.Milliseconds() }

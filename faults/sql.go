@@ -1,0 +1,91 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// appPrefix begins the application_name of every connection that a fault opens
+// in a database.
+const appPrefix = "seatrial-"
+
+// sqlTarget says why a target is not a database.
+func sqlTarget(kind string, t Target) (SQL, error) {
+	s, ok := t.(SQL)
+	if !ok {
+		return nil, fmt.Errorf("%s: %q (%s) is not a database that can be reached past its proxy", kind, t.Name(), t.Kind())
+	}
+	return s, nil
+}
+
+// mark is the application_name for what a fault opens.
+func mark(t Target) string {
+	if m, ok := t.(Marker); ok {
+		return m.Mark()
+	}
+	return appPrefix + "fault"
+}
+
+// admin opens a marked administrative connection.
+func admin(ctx context.Context, t SQL) (*pgx.Conn, error) {
+	conn, err := t.Admin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, "SELECT set_config('application_name', $1, false)", mark(t)); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+// closeWithin is how long a connection may take to say goodbye.
+const closeWithin = 2 * time.Second
+
+// closing returns a step that closes a connection, once.
+func closing(conn *pgx.Conn) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if conn.IsClosed() {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		_ = conn.Close(ctx) // its end is certain, only a polite goodbye may fail
+		return nil
+	}
+}
+
+// sample is one look at pg_stat_activity that worked.
+type sample struct {
+	at journal.Instant
+	journal.Activity
+}
+
+func (s scene) samples(w journal.Window) (found []sample) {
+	for e, a := range journal.Of[journal.Activity](s.j) {
+		if e.On == s.target && a.Err == "" && w.Contains(e.At) {
+			found = append(found, sample{e.At, a})
+		}
+	}
+	return found
+}
+
+// of counts a sample's backends that a rule picks.
+func (a sample) of(pick func(journal.Backend) bool) int {
+	n := 0
+	for _, b := range a.Backends {
+		if pick(b) {
+			n++
+		}
+	}
+	return n
+}
+
+// ours reports whether a fault opened the backend.
+func ours(b journal.Backend) bool { return strings.HasPrefix(b.App, appPrefix) }

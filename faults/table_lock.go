@@ -1,0 +1,144 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// TableLock locks tables of a Postgres database so that everything that touches
+// them waits: LOCK TABLE … IN ACCESS EXCLUSIVE MODE, held in a transaction on
+// an administrative connection. Queries pile up, and the pool runs dry.
+//
+// In force and exercised: pg_stat_activity shows backends of the service's role
+// that wait for a lock.
+type TableLock struct {
+	// Tables are the tables to lock, as in SQL ("orders", "shop.orders").
+	// Empty, the default: all ordinary and partitioned tables of the database
+	// that do not belong to an extension.
+	Tables []string `yaml:"tables" json:"tables,omitempty"`
+	// Within bounds the wait for the locks themselves. Default 5s.
+	Within time.Duration `yaml:"within" json:"within,omitempty"`
+}
+
+var _ = register("table_lock", func() Fault { return &TableLock{Within: 5 * time.Second} })
+
+// String is the fault in one line.
+func (f *TableLock) String() string {
+	if len(f.Tables) == 0 {
+		return "lock on all tables"
+	}
+	return "lock on " + strings.Join(f.Tables, ", ")
+}
+
+// Supports wants a database.
+func (f *TableLock) Supports(t Target) error {
+	if f.Within <= 0 {
+		return fmt.Errorf("table_lock: within %v is not positive", f.Within)
+	}
+	_, err := sqlTarget("table_lock", t)
+	return err
+}
+
+// lockTries is how often a deadlock with the service's own transactions is
+// met by another try.
+const lockTries = 5
+
+// Inject takes the locks.
+func (f *TableLock) Inject(ctx context.Context, t Target) (Injection, error) {
+	if err := f.Supports(t); err != nil {
+		return nil, err
+	}
+	conn, err := admin(ctx, t.(SQL))
+	if err != nil {
+		return nil, fmt.Errorf("table_lock: %w", err)
+	}
+	u := new(undo)
+	u.add(closing(conn)) // ends the transaction, and with it the locks
+	tables, err := f.tables(ctx, conn)
+	for range lockTries {
+		if err == nil {
+			err = f.lock(ctx, conn, tables)
+		}
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "40P01" {
+			break
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, u.fail(ctx, fmt.Errorf("table_lock: %w", err))
+	}
+	if conn.PgConn().TxStatus() != 'T' {
+		return nil, u.fail(ctx, fmt.Errorf("table_lock: %d deadlocks with the service in a row", lockTries))
+	}
+	return u, nil
+}
+
+func (f *TableLock) lock(ctx context.Context, conn *pgx.Conn, tables string) error {
+	statements := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
+		f.Within.Milliseconds(), tables)
+	_, err := conn.PgConn().Exec(ctx, statements).ReadAll()
+	if err == nil {
+		return nil
+	}
+	_, undone := conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
+	return errors.Join(err, undone)
+}
+
+const allTables = `
+SELECT format('%I.%I', n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
+  AND NOT EXISTS (
+    SELECT FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY c.oid`
+
+// tables is the list for LOCK TABLE, quoted.
+func (f *TableLock) tables(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var names []string
+	for _, t := range f.Tables {
+		names = append(names, pgx.Identifier(strings.Split(t, ".")).Sanitize())
+	}
+	if len(names) == 0 {
+		rows, err := conn.Query(ctx, allTables)
+		if err != nil {
+			return "", err
+		}
+		if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return "", err
+		}
+	}
+	if len(names) == 0 {
+		return "", errors.New("the database has no tables to lock")
+	}
+	return strings.Join(names, ", "), nil
+}
+
+// Witness looks for backends that wait.
+func (f *TableLock) Witness(j journal.Journal, target string, w journal.Window) error {
+	s := scene{j, target, w}
+	samples := s.samples(w)
+	if len(samples) == 0 {
+		return notInForce("pg_stat_activity of %q was not seen in the window", target)
+	}
+	for _, a := range samples {
+		if a.of(func(b journal.Backend) bool { return b.WaitType == "Lock" && !ours(b) }) > 0 {
+			return nil
+		}
+	}
+	if len(f.Tables) == 0 && s.exercised() == nil {
+		return notInForce("the service talked to %q, and in %d samples no backend of it waited for a lock",
+			target, len(samples))
+	}
+	return notExercised("in %d samples no backend of the service waited for a lock on %q", len(samples), target)
+}
