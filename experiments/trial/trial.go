@@ -67,22 +67,36 @@ type Result = *folder.Trial
 // reverted and the outcome is aborted. The error says that the folder or the
 // reports could not be written.
 func Run(ctx context.Context, c Config) (Result, error) {
+	r, err := start(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		r.trial.Error = err.Error()
+	} else {
+		r.all(ctx)
+	}
+	return r.end(ctx)
+}
+
+// start makes the trial's folder and says so.
+func start(c Config) (*running, error) {
 	c.fill()
 	t, err := c.begin()
 	if err != nil {
 		return nil, err
 	}
-	r := &running{Config: c, trial: t, load: semaphore.NewWeighted(places)}
 	if c.Began != nil {
 		c.Began(t)
 	}
-	if err := r.prepare(ctx); err != nil {
-		t.Error = err.Error()
-	} else {
-		r.all(ctx)
-	}
-	if err := c.Backend.Close(); err != nil && t.Error == "" {
-		t.Error = fmt.Sprintf("close the %s environment: %v", c.Backend.Name(), err)
+	return &running{Config: c, trial: t, load: semaphore.NewWeighted(places)}, nil
+}
+
+// end closes the backend and writes the outcome and the reports.
+func (r *running) end(ctx context.Context) (Result, error) {
+	t := r.trial
+	if err := r.Backend.Close(); err != nil && t.Error == "" {
+		t.Error = fmt.Sprintf("close the %s environment: %v", r.Backend.Name(), err)
 	}
 	t.Ended = time.Now()
 	t.Outcome = outcome(t)
