@@ -137,6 +137,7 @@ type engine struct {
 	source *Source
 	rec    journal.Recorder
 	prefix string // of every URL: the base without a slash at its end
+	urls   sync.Map
 	trans  *http.Transport
 	client Attack
 	plan   journal.Attack

@@ -238,6 +238,8 @@ func (c *compiler) parseSuccess(q *request) (err error) {
 // try fills the request in once, so that what a template does wrong is said
 // before anything starts.
 func (c *compiler) try(q *request) error {
+	q.static = !q.path.made && !q.body.made && !q.key.made && len(q.vars) == 0 &&
+		!slices.ContainsFunc(q.headers, func(h header) bool { return h.value.made })
 	r := newRenderer(c.templates)
 	r.dry = true
 	r.source.Seed(c.seed, 0)

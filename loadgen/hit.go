@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,8 +43,11 @@ func (e *engine) RoundTrip(outer *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	e.hit(seq)
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: outer}, nil
+	return recordedAnswer, nil
 }
+
+// recordedAnswer is what vegeta gets for every hit; nobody writes to it.
+var recordedAnswer = &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
 
 // hit sends or drops one hit, and records it.
 func (e *engine) hit(seq uint64) {
@@ -83,37 +87,35 @@ func (e *engine) hit(seq uint64) {
 }
 
 // exchange is what the transport tells of one request while it is under way.
-// Its hooks run on the transport's goroutines.
+// Its hooks run on the transport's goroutines, and may do so after the end.
 type exchange struct {
+	trace  httptrace.ClientTrace
 	mu     sync.Mutex
 	conns  int
 	reused bool
-	wrote  bool
-	hangUp time.Duration
 	timer  *time.Timer
-	cancel context.CancelCauseFunc
 }
 
-func (x *exchange) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{GotConn: x.gotConn, WroteRequest: x.wroteRequest}
-}
-
-func (x *exchange) gotConn(info httptrace.GotConnInfo) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.conns++
-	x.reused = info.Reused
-}
-
-func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
-	if info.Err != nil || x.hangUp <= 0 {
-		return
+// newExchange watches a request; hangUp is called that long after it was sent,
+// unless after is zero.
+func newExchange(after time.Duration, hangUp func()) *exchange {
+	x := &exchange{}
+	x.trace.GotConn = func(info httptrace.GotConnInfo) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.conns++
+		x.reused = info.Reused
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.timer == nil {
-		x.timer = time.AfterFunc(x.hangUp, func() { x.cancel(errHungUp) })
+	if after > 0 {
+		x.trace.WroteRequest = func(info httptrace.WroteRequestInfo) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			if info.Err == nil && x.timer == nil {
+				x.timer = time.AfterFunc(after, hangUp)
+			}
+		}
 	}
+	return x
 }
 
 // end stops the timer and reports the connections that were taken.
@@ -129,15 +131,15 @@ func (x *exchange) end() (conns int, reused bool) {
 // send does one exchange and fills the record in. It returns the answer's body
 // where somebody wants to read it.
 func (e *engine) send(r *journal.Request, t Target, h hit) []byte {
-	limited, stop := context.WithTimeout(e.ctx, e.client.Timeout)
+	ctx, stop := context.WithTimeout(e.ctx, e.client.Timeout)
 	defer stop()
-	ctx, cancel := limited, context.CancelCauseFunc(nil)
+	hangUp := context.CancelCauseFunc(nil)
 	if e.client.HangUpAfter > 0 {
-		ctx, cancel = context.WithCancelCause(limited)
-		defer cancel(nil)
+		ctx, hangUp = context.WithCancelCause(ctx)
+		defer hangUp(nil)
 	}
-	x := &exchange{hangUp: e.client.HangUpAfter, cancel: cancel}
-	req, err := e.request(httptrace.WithClientTrace(ctx, x.trace()), t, h)
+	x := newExchange(e.client.HangUpAfter, func() { hangUp(errHungUp) })
+	req, err := e.request(httptrace.WithClientTrace(ctx, &x.trace), t, h)
 	r.Sent = e.rec.Now()
 	if err != nil {
 		e.fail(err)
@@ -199,22 +201,48 @@ func clip(n int64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 // request makes the HTTP request of a target.
 func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, error) {
-	var body io.Reader
-	if t.Body != "" {
-		body = strings.NewReader(t.Body)
-	}
-	req, err := http.NewRequestWithContext(ctx, t.Method, e.prefix+t.Path, body)
+	to, err := e.url(t)
 	if err != nil {
 		return nil, err
 	}
+	req := (&http.Request{
+		Method: t.Method, URL: to, Host: to.Host, Header: t.Header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if t.Body != "" {
+		// A body that can be had again is what lets net/http replay a request,
+		// as it would for any ordinary caller.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(t.Body)), nil }
+		req.Body, _ = req.GetBody()
+		req.ContentLength = int64(len(t.Body))
+	}
 	if host := t.Header.Get("Host"); host != "" {
 		req.Host = host
-		t.Header.Del("Host")
+		delete(t.Header, "Host")
 	}
-	req.Header = t.Header
-	req.Header["X-Request-Id"] = []string{journal.RequestID(e.runID, e.name, h.seq)}
-	req.Header["Traceparent"] = []string{traceparent(h.draws.Uint64(), h.draws.Uint64(), h.draws.Uint64())}
+	values := [2]string{
+		journal.RequestID(e.runID, e.name, h.seq),
+		traceparent(h.draws.Uint64(), h.draws.Uint64(), h.draws.Uint64()),
+	}
+	t.Header["X-Request-Id"] = values[0:1:1]
+	t.Header["Traceparent"] = values[1:2:2]
 	return req, nil
+}
+
+// url is where a target is. The ones that are the same for every hit are
+// parsed once.
+func (e *engine) url(t Target) (*url.URL, error) {
+	if t.request.path.made {
+		return url.Parse(e.prefix + t.Path)
+	}
+	if known, ok := e.urls.Load(t.request); ok {
+		return known.(*url.URL), nil
+	}
+	parsed, err := url.Parse(e.prefix + t.Path)
+	if err == nil {
+		e.urls.Store(t.request, parsed)
+	}
+	return parsed, err
 }
 
 // traceparent is a W3C trace context that asks for sampling.

@@ -44,6 +44,7 @@ type request struct {
 	takes   []capture
 	needs   []string // captures that it picks from
 	ok      success
+	static  bool // no part of it is a template
 }
 
 type header struct {
@@ -202,6 +203,9 @@ func (s *Source) draw(source *rand.PCG) *request {
 
 // fill renders the target of a hit.
 func (s *Source) fill(h hit) (Target, error) {
+	if h.request.static {
+		return h.request.asItStands(), nil
+	}
 	r := s.templates.get(h.draws.Uint64(), h.draws.Uint64())
 	defer s.templates.put(r)
 	t, err := r.target(h.request, h.seq)
@@ -209,6 +213,16 @@ func (s *Source) fill(h hit) (Target, error) {
 		return t, fmt.Errorf("traffic: request %q: %w", h.request.Name, err)
 	}
 	return t, nil
+}
+
+// asItStands is the target of a request without templates.
+func (q *request) asItStands() Target {
+	t := Target{Route: q.Name, Method: q.method, Path: q.path.static, Body: q.body.static, request: q}
+	t.Header = make(http.Header, len(q.headers)+2)
+	for _, h := range q.headers {
+		t.Header[h.name] = h.fixed
+	}
+	return t
 }
 
 // target fills a request's templates in: the variables, then the rest.
@@ -236,7 +250,7 @@ func (r *renderer) target(q *request, seq uint64) (Target, error) {
 	if t.Key, err = r.render(q.key); err != nil {
 		return t, wrong("write.key", err)
 	}
-	t.Header = make(http.Header, len(q.headers)+3)
+	t.Header = make(http.Header, len(q.headers)+2)
 	for _, h := range q.headers {
 		values := h.fixed
 		if values == nil {
