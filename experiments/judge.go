@@ -22,7 +22,7 @@ import (
 //  4. The agent was replaced, a step was not in force, or a guard on the
 //     harness (load, noise) does not hold: inconclusive, unless a detector of
 //     class safety found a violation; a lost write is lost on a noisy machine
-//     too.
+//     too. The guard on the load only makes unknown what held.
 //  5. An expectation is violated: failed.
 //  6. An expectation is unknown: inconclusive. Where a step was in force but
 //     not exercised, what held proves nothing and is unknown, except on the
@@ -39,7 +39,7 @@ import (
 // an error or was aborted makes the verdict that, unknown makes it
 // inconclusive, and passed needs at least one expectation that held.
 func Judge(p Plan, attempts ...journal.Journal) Verdict {
-	return judge{&p, guards()}.attempts(attempts)
+	return judge{&p, detect.Guards()}.attempts(attempts)
 }
 
 // judge is a plan with the guards on the harness.
@@ -75,11 +75,14 @@ func (p judge) attempt(j journal.Journal) Attempt {
 	}
 	var broken string
 	a.Guards, broken = p.assumptions(j)
-	notExercised := ""
+	doubt := ""
 	if broken == "" {
-		broken, notExercised = p.witnesses(j, &a.Guards)
+		broken, doubt = p.witnesses(j, &a.Guards)
 	}
-	a.Findings = p.expectations(j, notExercised)
+	a.Findings = p.expectations(j, doubt)
+	if f, ok := first(a.Guards, func(f detect.Finding) bool { return f.Detector == detect.GuardLoad }); ok {
+		doubtHeld(a.Findings, f)
+	}
 	if broken == "" {
 		a.Sound = true
 		a.Outcome, a.Reason = weigh(a.Findings)
@@ -124,7 +127,7 @@ func (p judge) assumptions(j journal.Journal) (findings []detect.Finding, broken
 	for _, e := range p.Experiment.SteadyState.Expect {
 		f := completed(e.Detector.Detect(j), e.Kind)
 		findings = append(findings, f)
-		if broken == "" && f.Outcome != detect.Held && f.Outcome != detect.NotApplicable {
+		if broken == "" && !stands(f) {
 			broken = "the steady state did not hold before the first fault: " + f.Reason
 		}
 	}
@@ -136,11 +139,29 @@ func (p judge) assumptions(j journal.Journal) (findings []detect.Finding, broken
 	for _, g := range p.guards {
 		f := g.Detect(j)
 		findings = append(findings, f)
-		if broken == "" && f.Outcome != detect.Held && f.Outcome != detect.NotApplicable {
+		if broken == "" && !stands(f) && f.Detector != detect.GuardLoad {
 			broken = f.Reason
 		}
 	}
 	return findings, broken
+}
+
+// stands reports whether an assumption does.
+func stands(f detect.Finding) bool {
+	return f.Outcome == detect.Held || f.Outcome == detect.NotApplicable
+}
+
+// doubtHeld takes away what held where the load fell short of its plan.
+// Violations stay: detectors call them that by the optimistic figures too.
+func doubtHeld(findings []detect.Finding, load detect.Finding) {
+	if stands(load) {
+		return
+	}
+	for i := range findings {
+		if f := &findings[i]; f.Outcome == detect.Held {
+			f.Outcome, f.Reason, f.Remark = detect.Unknown, "it held, but "+load.Reason, ""
+		}
+	}
 }
 
 // witnesses asks every step whether it was in force and exercised. A step that

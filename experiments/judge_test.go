@@ -18,12 +18,13 @@ import (
 // scripted is a detector that says at each attempt what it was told to say.
 type scripted struct {
 	During string
+	kind   string
 	says   []detect.Outcome
 }
 
 func (s *scripted) Detect(j journal.Journal) detect.Finding {
 	i := min(j.Header().Attempt, len(s.says)) - 1
-	return detect.Finding{Outcome: s.says[i], Reason: fmt.Sprintf("%s at attempt %d", s.says[i], i+1)}
+	return detect.Finding{Detector: s.kind, Outcome: s.says[i], Reason: fmt.Sprintf("%s at attempt %d", s.says[i], i+1)}
 }
 
 // acted is an action whose witness says at each attempt what it was told to.
@@ -54,6 +55,7 @@ func says(letters string) []detect.Outcome {
 type trialOf struct {
 	gate, guard, safety, rate string
 	witness                   []error
+	load                      string // the guard on the load
 	during                    string // of the rate expectation
 	attempts                  int
 	break_                    func(attempt int, m *journal.Memory)
@@ -77,7 +79,9 @@ func (o trialOf) judge() (judge, []journal.Journal) {
 				SteadyState: SteadyState{Expect: []Expectation{{Kind: "success", Detector: &scripted{says: orHeld(o.gate)}}}},
 			},
 		},
-		guards: []detect.Detector{&scripted{says: orHeld(o.guard)}},
+		guards: []detect.Detector{
+			&scripted{says: orHeld(o.guard)}, &scripted{kind: detect.GuardLoad, says: orHeld(o.load)},
+		},
 	}
 	if o.safety != "" {
 		p.Experiment.Expect = append(p.Experiment.Expect, Expectation{Kind: "ledger", Detector: &scripted{says: says(o.safety)}})
@@ -152,6 +156,9 @@ func TestJudge(t *testing.T) {
 		"gate ended the run":   {trialOf{rate: "u", gate: "v", break_: abort("gate")}, Inconclusive, "the steady state did not hold", true},
 		"guard unknown":        {trialOf{rate: "h", guard: "u"}, Inconclusive, "unknown at attempt 1", true},
 		"guard not applicable": {trialOf{rate: "h", guard: "n"}, Passed, "", false},
+
+		"the load fell short, held":     {trialOf{rate: "h", load: "u"}, Inconclusive, "it held, but unknown at attempt 1", true},
+		"the load fell short, violated": {trialOf{rate: "v", load: "u", attempts: 2}, Failed, "latency: violated", false},
 
 		"not in force":                             {trialOf{rate: "h", witness: []error{notInForce}}, Inconclusive, `step "slow": the fault was not in force: nobody saw it`, true},
 		"not in force, then in force":              {trialOf{rate: "h", witness: []error{notInForce, nil}, attempts: 2}, Passed, "", false},

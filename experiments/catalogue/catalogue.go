@@ -1,0 +1,71 @@
+// Package catalogue holds the experiments that are shipped with Seatrial. They
+// are written for anybody's service: their steps name kinds of dependencies,
+// and their numbers are the promises of the subject.
+package catalogue
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"github.com/seatrial/seatrial/experiments"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// order is that in which a trial tries them: the quick ones first, so that the
+// first verdict is soon there. Those that are not in it come last.
+var order = []string{
+	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs", "postgres-down",
+	"pool-exhausted", "overload", "graceful-shutdown", "drain-deadline", "rolling-restart",
+}
+
+var load = sync.OnceValues(func() ([]experiments.Experiment, error) {
+	names, err := fs.Glob(files, "*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var all []experiments.Experiment
+	for _, name := range names {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		e, err := experiments.Decode("catalogue/"+name, b)
+		if err != nil {
+			return nil, fmt.Errorf("read the catalogue: %w", err)
+		}
+		all = append(all, e)
+	}
+	slices.SortStableFunc(all, func(a, b experiments.Experiment) int { return rank(a.Name) - rank(b.Name) })
+	return all, nil
+})
+
+func rank(name string) int {
+	if i := slices.Index(order, name); i >= 0 {
+		return i
+	}
+	return len(order)
+}
+
+// All returns the shipped experiments in the order in which they are tried. It
+// panics when a file of its own is wrong, which a test rules out.
+func All() []experiments.Experiment {
+	all, err := load()
+	if err != nil {
+		panic(err)
+	}
+	return slices.Clone(all)
+}
+
+// File returns the text of a shipped experiment, as an example to copy.
+func File(name string) ([]byte, error) {
+	b, err := files.ReadFile(name + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("no shipped experiment is called %q: %w", name, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,151 @@
+package catalogue
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+var update = flag.Bool("update", false, "write golden files")
+
+func sample(t *testing.T) *subject.Subject {
+	t.Helper()
+	s, err := subject.Load("../subject/testdata/sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestOrderNamesAll(t *testing.T) {
+	all, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.Name)
+		if want := "catalogue/" + e.Name + ".yaml"; e.File != want {
+			t.Errorf("%s is in %s", e.Name, e.File)
+		}
+		if e.Description == "" || len(e.Labels) == 0 {
+			t.Errorf("%s has no description or no label", e.Name)
+		}
+	}
+	if diff := cmp.Diff(order, names); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// TestPlans plans every experiment for the sample subject. -update writes.
+func TestPlans(t *testing.T) {
+	for _, e := range All() {
+		t.Run(e.Name, func(t *testing.T) {
+			plans, err := experiments.NewPlan(e, sample(t), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			for _, p := range plans {
+				if p.NotApplicable != "" {
+					t.Errorf("%s: %s", p.Name, p.NotApplicable)
+				}
+				b.WriteString(p.String())
+			}
+			golden := filepath.Join("testdata", e.Name+".txt")
+			if *update {
+				if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), b.String()); diff != "" {
+				t.Errorf("plan (-want +got), -update writes it:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNeedsNothing plans the catalogue for a service without dependencies,
+// ledger, readiness or a second replica: nothing is an error.
+func TestNeedsNothing(t *testing.T) {
+	s, err := subject.Decode("least.yaml", []byte(`
+version: 1
+name: least
+service: {command: [./least], ports: {http: 8080}}
+traffic: {requests: [{name: root, path: /}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, e := range All() {
+		plans, err := experiments.NewPlan(e, s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plans {
+			if p.NotApplicable == "" {
+				tried++
+			}
+		}
+	}
+	if tried != 1 { // crash
+		t.Errorf("%d experiments can be tried on it", tried)
+	}
+}
+
+// TestBudget holds the whole catalogue, one after the other on the sample
+// subject, to seven minutes. The environment's start and stop are bounded by
+// 1.5 s and 0.5 s.
+func TestBudget(t *testing.T) {
+	const environment = 2 * time.Second
+	total := time.Duration(0)
+	for _, e := range All() {
+		plans, err := experiments.NewPlan(e, sample(t), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plans {
+			t.Logf("%6v  %s", p.Duration()+environment, p.Name)
+			total += p.Duration() + environment
+		}
+	}
+	t.Logf("%6v  all", total)
+	if total > 7*time.Minute {
+		t.Errorf("the catalogue takes %v", total)
+	}
+}
+
+// TestMarshalCatalogue writes every experiment and reads it again.
+func TestMarshalCatalogue(t *testing.T) {
+	for _, e := range All() {
+		b, err := experiments.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := experiments.Decode(e.Name+".yaml", b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		twice, err := experiments.Marshal(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(b), string(twice)); diff != "" {
+			t.Errorf("%s (-once +twice):\n%s", e.Name, diff)
+		}
+	}
+}
