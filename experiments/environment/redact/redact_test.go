@@ -43,15 +43,16 @@ func TestLooksSecret(t *testing.T) {
 }
 
 func FuzzClean(f *testing.F) {
-	f.Add("tide and time", "some secret here")
-	f.Fuzz(func(t *testing.T, secret, text string) {
+	f.Add("tide and time")
+	f.Fuzz(func(t *testing.T, secret string) {
+		v := strings.TrimSpace(secret)
+		if len(v) < shortest || strings.ContainsAny(v, "\n") || strings.Contains("<"+Mark+">", v) {
+			return
+		}
 		var s Secrets
 		s.Add(secret)
-		got := s.Clean(text + secret + text)
-		v := strings.TrimSpace(secret)
-		if len(v) >= shortest && !strings.Contains(v, "\n") && !strings.Contains(Mark, v) &&
-			!strings.Contains(text, v) && strings.Count(got, v) > 1 {
-			t.Errorf("%q is still in %q", secret, got)
+		if got := s.Clean("<" + v + ">"); strings.Contains(got, v) {
+			t.Errorf("%q is still in %q", v, got)
 		}
 	})
 }

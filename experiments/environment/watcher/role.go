@@ -55,6 +55,9 @@ func (l *list) clear() error {
 		}
 	}
 	err := killMarked(l.scratch)
+	for _, id := range segmentsOf(l.processes) {
+		l.shm[id] = true
+	}
 	for id := range l.shm {
 		err = joined(err, removeShm(id))
 	}
