@@ -105,7 +105,7 @@ func (l latencies) add(d time.Duration) {
 
 func (l latencies) count() int { return int(l.h.TotalCount()) }
 
-// at is the q-quantile; zero without samples.
+// at is the q-quantile, up to 0.1 % too long; zero without samples.
 func (l latencies) at(q float64) time.Duration {
 	return time.Duration(l.h.ValueAtQuantile(q*100)) * time.Microsecond
 }

@@ -77,14 +77,19 @@ func loadStart(j journal.Journal) journal.Instant {
 // loadAttack is the name of the attack that is an experiment's ordinary load.
 const loadAttack = "load"
 
-// loadEnd is the end of the load's plan; zero when there is none.
+// loadEnd is the end of the load's plan, as last recorded: the plan grows where
+// steps take longer than planned. Zero when there is none.
 func loadEnd(j journal.Journal) journal.Instant {
+	var end journal.Instant
 	for e, a := range journal.Of[journal.Attack](j) {
 		if e.On == loadAttack && a.For > 0 {
-			return a.From.Add(a.For)
+			end = a.From.Add(a.For)
 		}
 	}
 	h := j.Header()
+	if end > 0 {
+		return end
+	}
 	if h.LoadFor == 0 {
 		return 0
 	}
