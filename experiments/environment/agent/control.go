@@ -7,12 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 
 	toxiclient "github.com/Shopify/toxiproxy/v2/client"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
+
+// Health is the answer of GET /health.
+type Health struct {
+	Goroutines int `json:"goroutines"` // in the agent's process
+}
 
 // clockAnswer is the answer of GET /clock.
 type clockAnswer struct {
@@ -33,7 +39,9 @@ func (s *server) startControl(ctx context.Context) error {
 	}
 	s.shake.ControlURL = "http://" + l.Addr().String()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, Health{Goroutines: runtime.NumGoroutine()})
+	})
 	mux.HandleFunc("GET /clock", func(w http.ResponseWriter, _ *http.Request) { reply(w, clockAnswer{s.clock.now()}) })
 	mux.HandleFunc("GET /stream", s.handleStream)
 	mux.HandleFunc("POST /flush", s.handleFlush)

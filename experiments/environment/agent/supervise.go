@@ -167,6 +167,19 @@ func (a *Agent) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Health asks the agent how it is.
+func (a *Agent) Health(ctx context.Context) (Health, error) {
+	s, err := a.session()
+	if err != nil {
+		return Health{}, err
+	}
+	var h Health
+	if err := s.ask(ctx, http.MethodGet, "/health", nil, &h); err != nil {
+		return Health{}, fmt.Errorf("ask the agent's health: %w", err)
+	}
+	return h, nil
+}
+
 // Stop ends the agent and everything that belongs to it. It is safe to call
 // twice.
 func (a *Agent) Stop(ctx context.Context) error {
