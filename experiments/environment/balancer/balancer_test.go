@@ -79,10 +79,7 @@ func TestTheRule(t *testing.T) {
 			t.Error("register:", err, b.In("r"))
 		}
 		b.Remove("r")
-		var reasons []string
-		for _, line := range endpoints(j) {
-			reasons = append(reasons, line)
-		}
+		reasons := endpoints(j)
 		want := []string{"1.2s r true ready", "3.7s r false 2 readiness failures"}
 		if len(reasons) != 6 || !slices.Equal(reasons[:2], want) {
 			t.Errorf("%q, want %q first", reasons, want)

@@ -28,7 +28,8 @@ func (s *service) serveHTTP() {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetXForwarded()
 			r.Out.Host = r.In.Host
-			r.Out.URL = &url.URL{Scheme: "http", Host: s.port, Path: r.In.URL.Path, RawPath: r.In.URL.RawPath, RawQuery: r.In.URL.RawQuery}
+			in := r.In.URL
+			r.Out.URL = &url.URL{Scheme: "http", Host: s.port, Path: in.Path, RawPath: in.RawPath, RawQuery: in.RawQuery}
 		},
 		Transport:     &retrier{balancer: s.balancer, port: s.port, next: transport},
 		FlushInterval: -1,

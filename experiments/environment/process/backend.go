@@ -55,7 +55,7 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 	if err := b.check(s); err != nil {
 		return err
 	}
-	if _, err := b.open(); err != nil {
+	if _, err := b.open(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -75,14 +75,14 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 }
 
 // open starts the watcher and the spawner where they are not there yet.
-func (b *Backend) open() (*host, error) {
+func (b *Backend) open(ctx context.Context) (*host, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return nil, errors.New("the process backend has been closed")
 	}
 	if b.host == nil {
-		w, err := watcher.Start("")
+		w, err := watcher.Start(ctx, "")
 		if err != nil {
 			return nil, err
 		}
@@ -92,8 +92,8 @@ func (b *Backend) open() (*host, error) {
 }
 
 // folder makes a new folder below the scratch folder.
-func (b *Backend) folder(name string) (string, error) {
-	h, err := b.open()
+func (b *Backend) folder(ctx context.Context, name string) (string, error) {
+	h, err := b.open(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -118,11 +118,11 @@ func (b *Backend) template(
 	if t != nil {
 		return t, nil
 	}
-	h, err := b.open()
+	h, err := b.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := b.folder("t")
+	scratch, err := b.folder(ctx, "t")
 	if err != nil {
 		return nil, err
 	}
@@ -147,11 +147,11 @@ func (b *Backend) Start(
 	if err := b.check(s); err != nil {
 		return nil, err
 	}
-	h, err := b.open()
+	h, err := b.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := b.folder("e")
+	dir, err := b.folder(ctx, "e")
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func bareServer(b *testing.B, backend *Backend, d subject.Dependency) time.Durat
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir, err := backend.folder("bare")
+	dir, err := backend.folder(b.Context(), "bare")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func buildKey(s *subject.Subject) string {
 // a fixed place in the cache, where go sees that a binary is up to date and
 // need not link it again; what runs is a copy.
 func (b *Backend) compile(ctx context.Context, s *subject.Subject, key string) (string, error) {
-	dir, err := b.folder("b")
+	dir, err := b.folder(ctx, "b")
 	if err != nil {
 		return "", err
 	}
@@ -89,7 +89,7 @@ func (b *Backend) compile(ctx context.Context, s *subject.Subject, key string) (
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return file, b.goBuild(ctx, s, dir, file) //nolint:nilerr // without a cache it is only slower
+		return file, b.goBuild(ctx, s, dir, file)
 	}
 	kept := filepath.Join(cache, "seatrial", "builds", key)
 	if err := os.MkdirAll(kept, 0o700); err != nil {
@@ -117,7 +117,7 @@ func programName(pkg string) string {
 }
 
 func (b *Backend) goBuild(ctx context.Context, s *subject.Subject, dir, target string) error {
-	h, err := b.open()
+	h, err := b.open(ctx)
 	if err != nil {
 		return err
 	}

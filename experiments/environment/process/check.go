@@ -28,7 +28,8 @@ func (b *Backend) check(s *subject.Subject) error {
 			return fmt.Errorf("port %s of the service is always %d, so it can have one replica, not %d", name, port, replicas(s))
 		}
 		if err := ports.Free(port); err != nil {
-			return fmt.Errorf("port %s of the service cannot be used: %w; free it, or let the service be told its port", name, err)
+			return fmt.Errorf("port %s of the service cannot be used: %w; "+
+				"free it, or let the service be told its port", name, err)
 		}
 	}
 	for _, d := range s.Dependencies {

@@ -162,7 +162,8 @@ func (e *Environment) add(ctx context.Context, n int) error {
 		for port := range r.ports {
 			addresses[port] = r.address(port)
 		}
-		e.balancer.Add(balancer.Backend{Name: r.name, Addresses: addresses, Probe: r.probe})
+		member := balancer.Backend{Name: r.name, Addresses: addresses, Probe: r.probe}
+		e.balancer.Add(member) //nolint:contextcheck // it is probed as long as the balancer lives
 		group.Go(func() error { return r.Start(gctx) })
 	}
 	if err := group.Wait(); err != nil {

@@ -85,7 +85,7 @@ func (a *agentProcess) Handshake() agent.Handshake { return a.shake }
 
 // Kill implements [agent.Process].
 func (a *agentProcess) Kill() error {
-	err := a.Process.SignalGroup(killSignal)
+	err := a.SignalGroup(killSignal)
 	if errors.Is(err, spawn.ErrExited) {
 		return nil
 	}

@@ -27,7 +27,7 @@ const victimEnv = "SEATRIAL_TEST_VICTIM"
 func victim() int {
 	ctx := context.Background()
 	b := &Backend{}
-	h, err := b.open()
+	h, err := b.open(ctx)
 	if err != nil {
 		fmt.Println("error", err)
 		return 1

@@ -145,7 +145,8 @@ func TestEverythingIsUpAndBehindItsProxy(t *testing.T) {
 	for _, target := range e.Targets() {
 		names = append(names, target.Name()+" "+target.Kind())
 	}
-	if want := []string{"db postgres", "cache redis", "payments http", "replica-1 replica", "replica-2 replica"}; !slices.Equal(names, want) {
+	want := []string{"db postgres", "cache redis", "payments http", "replica-1 replica", "replica-2 replica"}
+	if !slices.Equal(names, want) {
 		t.Errorf("targets %q", names)
 	}
 	target, err := e.Target("db")
@@ -348,7 +349,7 @@ func TestTheServiceDoesNotComeUp(t *testing.T) {
 			"service: env X: unknown reference ${cache.url}; known are ${dir}, ${port.http}",
 		}},
 		{"before fails", func(s *subject.Subject) {
-			s.Service.Before = []subject.Command{{Run: []string{"service", "migrate"}, Env: map[string]string{"OWNER_URL": "x=${"}}}
+			s.Service.Before = []subject.Command{{Run: []string{"service"}, Env: map[string]string{"OWNER_URL": "x=${"}}}
 		}, []string{`service.before[0]: env OWNER_URL: "${" has no closing brace`}},
 		{"before exits", func(s *subject.Subject) {
 			s.Service.Before = []subject.Command{{Run: []string{"sh", "-c", "echo no pilot; exit 9"}}}

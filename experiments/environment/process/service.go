@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (e *Environment) spec(index int, name string, ports map[string]int) (spawn.
 	service := e.subject.Service
 	args := service.Args
 	if service.Build == nil {
-		args = append(service.Command[1:len(service.Command):len(service.Command)], service.Args...)
+		args = slices.Concat(service.Command[1:], service.Args)
 	}
 	spec := spawn.Spec{Path: e.program, Dir: serviceDir(e.subject)}
 	var err error
@@ -154,7 +155,7 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 	if words[0] == "service" {
 		spec.Path = e.program
 		if e.subject.Service.Build == nil {
-			spec.Args = append(e.subject.Service.Command[1:len(e.subject.Service.Command):len(e.subject.Service.Command)], words[1:]...)
+			spec.Args = slices.Concat(e.subject.Service.Command[1:], words[1:])
 		}
 	} else if spec.Path, err = lookProgram(serviceDir(e.subject), words[0]); err != nil {
 		return err

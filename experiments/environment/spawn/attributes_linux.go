@@ -18,7 +18,7 @@ func (p *Process) reap() error {
 	pid := p.PID()
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR { //nolint:errorlint // a system call returns it bare
+		if err != unix.EINTR {
 			break
 		}
 	}

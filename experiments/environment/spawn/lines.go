@@ -39,6 +39,7 @@ type Lines struct {
 	lines  budget
 	bytes  budget
 	lost   int
+	lostOn string
 	tail   [tailLines]string
 	tailAt int
 }
@@ -72,6 +73,7 @@ func (l *Lines) take(stream string, raw []byte, cut bool, now time.Time) {
 	defer l.mu.Unlock()
 	if !l.lines.has(1, now) || !l.bytes.has(min(len(raw), LineBytes), now) {
 		l.lost++
+		l.lostOn = stream
 		if l.lost%1024 == 0 { // the tail need not be exact in a flood
 			l.remember(l.clean(raw))
 		}
@@ -86,12 +88,12 @@ func (l *Lines) take(stream string, raw []byte, cut bool, now time.Time) {
 	l.lost = 0
 }
 
-// end records how many lines were lost last.
-func (l *Lines) end(stream string) {
+// end records how many lines were lost last, in an entry without a line.
+func (l *Lines) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lost > 0 {
-		l.record(journal.LogLine{Stream: stream, Lost: l.lost})
+		l.record(journal.LogLine{Stream: l.lostOn, Lost: l.lost})
 		l.lost = 0
 	}
 }
@@ -164,7 +166,6 @@ func (r *reader) run() {
 			break
 		}
 	}
-	r.lines.end(r.stream)
 }
 
 func trimEnd(line []byte) []byte {

@@ -214,4 +214,7 @@ func (p *Process) drain() {
 		<-r.done
 		_ = r.pipe.Close()
 	}
+	if len(p.readers) > 0 {
+		p.readers[0].lines.end() // all readers share them
+	}
 }

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -94,7 +95,7 @@ func TestOutputAndExit(t *testing.T) {
 	if len(r.alive) != 0 {
 		t.Errorf("still known: %v", r.alive)
 	}
-	if err := p.Signal(syscall.SIGTERM); err != ErrExited {
+	if err := p.Signal(syscall.SIGTERM); !errors.Is(err, ErrExited) {
 		t.Errorf("a signal after the end: %v", err)
 	}
 }
@@ -123,8 +124,9 @@ func TestLongLines(t *testing.T) {
 	s, _ := spawner(t)
 	j := journal.NewMemory(journal.Header{})
 	p, err := s.Start(Spec{
-		Path: "/bin/sh", Args: []string{"-c", `head -c 100000 /dev/zero | tr '\0' a; echo; echo b`}, Line: NewLines("r", j, nil),
-		Env: []string{"PATH=" + os.Getenv("PATH")},
+		Path: "/bin/sh", Args: []string{"-c", `head -c 100000 /dev/zero | tr '\0' a; echo; echo b`},
+		Line: NewLines("r", j, nil),
+		Env:  []string{"PATH=" + os.Getenv("PATH")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +144,8 @@ func TestLongLines(t *testing.T) {
 func TestTheGroupEndsWithItsLeader(t *testing.T) {
 	s, _ := spawner(t)
 	j := journal.NewMemory(journal.Header{})
-	p, err := s.Start(Spec{Path: "/bin/sh", Args: []string{"-c", "sleep 60 & echo $!; exit 0"}, Line: NewLines("r", j, nil)})
+	lead := Spec{Path: "/bin/sh", Args: []string{"-c", "sleep 60 & echo $!; exit 0"}, Line: NewLines("r", j, nil)}
+	p, err := s.Start(lead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +168,10 @@ func TestStopKillsAfterTheGrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.SignalGroup(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+		for deadline := time.Now().Add(5 * time.Second); ; {
+		if got, err := procs.Get(p.PID()); err == nil && got.State == 'T' || time.Now().After(deadline) {
+			break
+		}
 	}
 	killed, err := p.Stop(t.Context(), syscall.SIGTERM, 20*time.Millisecond)
 	if !killed || err != nil || p.Exit().Signal != "killed" || p.Exit().Code != -1 {

@@ -64,8 +64,8 @@ type Watcher struct {
 
 // Start makes a new scratch folder in parent (the system's folder for
 // temporary files when empty) and starts a watcher for it. All the rest of a
-// trial is written below [Watcher.Scratch].
-func Start(parent string) (*Watcher, error) {
+// trial is written below [Watcher.Scratch]. The watcher outlives the context.
+func Start(ctx context.Context, parent string) (*Watcher, error) {
 	if parent == "" {
 		parent = tempDir()
 	}
@@ -74,14 +74,14 @@ func Start(parent string) (*Watcher, error) {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
 	w := &Watcher{scratch: scratch, owner: flock.New(filepath.Join(scratch, ownerFile))}
-	if err := w.start(); err != nil {
+	if err := w.start(ctx); err != nil {
 		_ = w.owner.Unlock()
 		return nil, fmt.Errorf("start the watcher: %w", joined(err, os.RemoveAll(scratch)))
 	}
 	return w, nil
 }
 
-func (w *Watcher) start() error {
+func (w *Watcher) start(ctx context.Context) error {
 	// Servers run as other users must reach their own folders in it.
 	if err := os.Chmod(w.scratch, 0o711); err != nil { //nolint:gosec // it lists nothing to others
 		return err
@@ -89,7 +89,7 @@ func (w *Watcher) start() error {
 	if ok, err := w.owner.TryLock(); err != nil || !ok {
 		return fmt.Errorf("lock %s: %w", w.owner.Path(), err)
 	}
-	cmd, err := reexec.Command(context.Background(), role, w.scratch)
+	cmd, err := reexec.Command(context.WithoutCancel(ctx), role, w.scratch)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func gone(t *testing.T, what string, pid int) {
 
 func start(t *testing.T) *Watcher {
 	t.Helper()
-	w, err := Start(t.TempDir())
+	w, err := Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestTheWatcherOutlivesSignalsAndItsOwnDeathIsSeen(t *testing.T) {
 	if err != nil || p.Group != w.PID() {
 		t.Errorf("the watcher is in group %d, %v; want its own", p.Group, err)
 	}
-	other, err := Start(t.TempDir())
+	other, err := Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestReap(t *testing.T) {
 	grace = 0
 	defer func() { grace = old }()
 	parent := t.TempDir()
-	living, err := Start(parent)
+	living, err := Start(t.Context(), parent)
 	if err != nil {
 		t.Fatal(err)
 	}
