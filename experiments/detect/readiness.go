@@ -1,0 +1,265 @@
+package detect
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// Readiness asks whether readiness tells the truth (D74): while a dependency
+// that the service cannot do without is out or hangs, every replica turns
+// unready within two probe periods and stays so, and is ready again within 10 s
+// of the repair; a soft dependency changes nothing; every poll is answered
+// within a second; and while everything is well and readiness says 200, at
+// least 99 % of the requests succeed.
+//
+// A dependency that some of the traffic does without, by its uses, is not
+// judged: whether to turn unready for its sake is the owner's choice.
+//
+// It needs fault steps that make a dependency unusable (see Faults), each
+// longer than two probe periods, readiness polls every 50 to 100 ms, load, and
+// 10 s to watch after each step. A step that was too short to see readiness
+// turn makes the finding unknown. A replica may change its mind twice in a
+// step.
+type Readiness struct {
+	// Period is the platform's probe period. Default 10s, Kubernetes' own.
+	Period time.Duration `json:"period,omitempty" yaml:"period"`
+	// AnswersWithin bounds every answer. Default 1s, Kubernetes' probe timeout.
+	AnswersWithin time.Duration `json:"answers_within,omitempty" yaml:"answers_within"`
+	// ReadyWithin is how soon after the repair it must be ready again. Default
+	// 10s.
+	ReadyWithin time.Duration `json:"ready_within,omitempty" yaml:"ready_within"`
+	// Faults are the kinds of steps that make a dependency unusable. Default
+	// outage, blackhole, connect_blackhole, pause and hang.
+	Faults []string `json:"faults,omitempty" yaml:"faults"`
+	// Success is the least share of good answers, 0 to 1, while it is ready and
+	// nothing is broken. Default 0.99.
+	Success float64 `json:"success,omitempty" yaml:"success"`
+	// Flaps is how often a replica may turn back to 200 in one step. Default 2.
+	Flaps int `json:"flaps,omitempty" yaml:"flaps"`
+}
+
+var _ = register(Info{
+	Kind: "readiness", ID: "D74", Checklist: []string{"9.5"}, Class: Timing,
+	Summary: "readiness tells whether traffic can be served: not without a hard dependency, and soon again with it",
+}, func() Detector { return new((&Readiness{}).resolved()) })
+
+func (p *Readiness) resolved() Readiness {
+	r := Readiness{
+		Period:        orDefault(p.Period, 10*time.Second),
+		AnswersWithin: orDefault(p.AnswersWithin, time.Second),
+		ReadyWithin:   orDefault(p.ReadyWithin, 10*time.Second),
+		Faults:        p.Faults,
+		Success:       orDefault(p.Success, 0.99),
+		Flaps:         orDefault(p.Flaps, 2),
+	}
+	if len(r.Faults) == 0 {
+		r.Faults = []string{"outage", "blackhole", "connect_blackhole", "pause", "hang"}
+	}
+	return r
+}
+
+// softShare is the share of polls that may fail while a soft dependency is out.
+const softShare = 0.01
+
+// Detect judges every step that makes a dependency unusable.
+func (p *Readiness) Detect(j journal.Journal) Finding {
+	d := open("readiness")
+	q := p.resolved()
+	if !polled(j, journal.Readiness) {
+		return d.unknown("readiness was not polled")
+	}
+	soft, known := map[string]bool{}, map[string]bool{}
+	for _, dep := range j.Header().Dependencies {
+		soft[dep.Name], known[dep.Name] = dep.Soft, true
+	}
+	judged := 0
+	var worst readyAnswers
+	for _, s := range j.Steps() {
+		if s.Class != "fault" || !known[s.Target] || !slices.Contains(q.Faults, s.Action) {
+			continue
+		}
+		if !soft[s.Target] && doneWithout(j.Header(), s.Target) {
+			d.note("not all routes use %s, so readiness was not held to it", s.Target)
+			continue
+		}
+		w, ok := carriedOut(s)
+		if !ok || w.To == 0 {
+			d.doubt("step %q (%s on %s) was not in force and taken back%s", s.Name, s.Action, s.Target, because(s))
+			continue
+		}
+		judged++
+		a := q.step(d, j, faultStep{s, w}, soft[s.Target])
+		worst.turned, worst.back = max(worst.turned, a.turned), max(worst.back, a.back)
+	}
+	if judged == 0 && len(d.doubts) == 0 {
+		return d.unknown("no step made a dependency unusable that all routes use; %s would", strings.Join(q.Faults, ", "))
+	}
+	q.truth(d, j)
+	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v after "+
+		"the repair", judged, brief(worst.turned), brief(worst.back))
+}
+
+// doneWithout says whether some route is declared to use other dependencies
+// only.
+func doneWithout(h journal.Header, dependency string) bool {
+	return slices.ContainsFunc(h.Routes, func(r journal.Route) bool {
+		return len(r.Uses) > 0 && !uses(h, r, dependency)
+	})
+}
+
+// uses says whether a route is declared to use a dependency, by name or kind.
+func uses(h journal.Header, r journal.Route, dependency string) bool {
+	return slices.ContainsFunc(h.Dependencies, func(d journal.DependencyInfo) bool {
+		return d.Name == dependency && (slices.Contains(r.Uses, d.Name) || slices.Contains(r.Uses, d.Kind))
+	})
+}
+
+// readyAnswers is what one step did to readiness, over all replicas.
+type readyAnswers struct {
+	turned, back     time.Duration // the slowest replica's; zero without
+	never, neverBack string        // a replica that did not
+	flaps            int
+	polls, unready   int
+	slowest          time.Duration
+	slow, odd        Evidence
+}
+
+// step judges one dependency's outage.
+func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) readyAnswers {
+	until := afterwards(j, s.Step)
+	a := p.watch(j, s.window, until)
+	d.add(boundedTime("probe_max", a.slowest, p.AnswersWithin, a.polls))
+	if a.slowest > p.AnswersWithin {
+		d.against("promised to answer readiness within %v; while %s was out (%v to %v) it took up to %v: bound the checks",
+			p.AnswersWithin, s.Target, s.window.From, s.window.To, brief(a.slowest))
+		d.point(a.slow)
+	}
+	switch {
+	case a.polls == 0:
+		d.doubt("readiness was not polled while %s was out (%v to %v)", s.Target, s.window.From, s.window.To)
+	case soft:
+		d.add(bounded("unready_ratio_soft", ratio(a.unready, a.polls), "1", "<=", softShare, a.polls))
+		if ratio(a.unready, a.polls) > softShare {
+			d.against("%s is a soft dependency, but readiness failed in %d of %d polls while it was out (%v to %v)",
+				s.Target, a.unready, a.polls, s.window.From, s.window.To)
+			d.point(a.odd)
+		}
+	default:
+		p.hard(d, s, until, a)
+	}
+	return a
+}
+
+// hard judges the outage of a dependency that the service cannot do without.
+func (p *Readiness) hard(d *docket, s faultStep, until journal.Window, a readyAnswers) {
+	bound := 2 * p.Period
+	d.add(measured("flaps", float64(a.flaps), "1", a.polls))
+	switch length := s.window.Length(); {
+	case a.never != "" && length >= bound:
+		d.against("promised to turn unready when %s is gone; %s still answered 200 when it had been so for %v (%v to %v)",
+			s.Target, a.never, brief(length), s.window.From, s.window.To)
+		d.point(a.odd)
+	case a.never != "":
+		d.doubt("%s stayed ready while %s was out for %v, which is less than two probe periods of %v", a.never, s.Target,
+			brief(length), p.Period)
+		return
+	case a.turned > bound:
+		d.against("promised to turn unready within %v of %s being gone; it took %v", bound, s.Target, brief(a.turned))
+	default:
+		d.add(boundedTime("unready_after", a.turned, bound, a.polls))
+	}
+	if a.flaps > p.Flaps {
+		d.against("a replica turned back to ready %d times while %s was out (%v to %v)", a.flaps, s.Target,
+			s.window.From, s.window.To)
+	}
+	watched := until.Length()
+	switch {
+	case a.neverBack == "" && a.back <= p.ReadyWithin:
+		d.add(boundedTime("ready_after", a.back, p.ReadyWithin, a.polls))
+	case a.neverBack == "":
+		d.against("promised to be ready again within %v of %s being back; it took %v", p.ReadyWithin, s.Target, brief(a.back))
+	case watched >= p.ReadyWithin || until.To == 0:
+		d.against("promised to be ready again within %v of %s being back; %s was not", p.ReadyWithin, s.Target, a.neverBack)
+	default:
+		d.doubt("%s was not ready again when the run ended %v after the repair: make the experiment's recovery longer",
+			a.neverBack, brief(watched))
+	}
+}
+
+// watch follows every replica through a step and the time after it.
+func (p *Readiness) watch(j journal.Journal, w, after journal.Window) readyAnswers {
+	var a readyAnswers
+	state := map[string]bool{} // the last answer in the step
+	turned, back := map[string]journal.Instant{}, map[string]journal.Instant{}
+	polled := map[string]bool{}
+	down := downtimes(j, journal.Readiness)
+	for e, poll := range journal.Of[journal.Poll](j) {
+		in := func(w journal.Window) bool { return w.Contains(e.At) }
+		if poll.Endpoint != journal.Readiness || slices.ContainsFunc(down[e.On], in) {
+			continue
+		}
+		ready := poll.Code == http.StatusOK
+		switch {
+		case w.Contains(e.At):
+			polled[e.On] = true
+			a.count(e, poll, ready)
+			if !ready && turned[e.On] == 0 {
+				turned[e.On] = e.At
+			}
+			if was, ok := state[e.On]; ok && !was && ready {
+				a.flaps++
+			}
+			state[e.On] = ready
+		case after.Contains(e.At) && ready && back[e.On] == 0:
+			back[e.On] = e.At
+		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(polled)) {
+		if turned[r] == 0 {
+			a.never = r
+			continue
+		}
+		a.turned = max(a.turned, turned[r].Sub(w.From))
+		if back[r] == 0 {
+			a.neverBack = r
+			continue
+		}
+		a.back = max(a.back, back[r].Sub(w.To))
+	}
+	return a
+}
+
+func (a *readyAnswers) count(e journal.Entry, p journal.Poll, ready bool) {
+	a.polls++
+	a.unready += one(!ready)
+	a.odd = seen(e, "readiness: %d after %v", p.Code, brief(p.Took))
+	if p.Took > a.slowest {
+		a.slowest, a.slow = p.Took, a.odd
+	}
+}
+
+// truth asks for requests to succeed while nothing is broken and readiness is
+// good.
+func (p *Readiness) truth(d *docket, j journal.Journal) {
+	steady, err := steadySpan(j)
+	if err != nil {
+		d.note("there was no steady state, so whether a ready replica serves is not known")
+		return
+	}
+	h := healthIn(j, journal.Readiness, steady.windows)
+	c := countHits(j, steady, "", nil)
+	if c.sent < fewestBaseline || h.polls == 0 || h.refused+h.unanswered > 0 {
+		d.note("%d requests in the steady state do not tell whether a ready replica serves", c.sent)
+		return
+	}
+	d.add(bounded("ready_success_ratio", ratio(c.ok, c.sent), "1", ">=", p.Success, c.sent))
+	if _, upper := wilson(c.ok, c.sent); upper < p.Success {
+		d.against("readiness said 200 in the steady state while only %s of %d requests succeeded (%s)",
+			pctSeen(ratio(c.ok, c.sent)), c.sent, c.answers)
+	}
+}
