@@ -37,6 +37,11 @@ func TestMain(m *testing.M) {
 // start supervises an agent for the test.
 func start(t *testing.T, c agent.Config) (*agent.Agent, *journal.Memory) {
 	t.Helper()
+	return startFor(t, c)
+}
+
+func startFor(t testing.TB, c agent.Config) (*agent.Agent, *journal.Memory) {
+	t.Helper()
 	rec := journal.NewMemory(journal.Header{})
 	a, err := agent.Supervise(t.Context(), agenttest.Launcher{}, c, rec)
 	if err != nil {
