@@ -23,8 +23,12 @@ func sleepers(m *journal.Memory, r *rand.Rand, n noise, perSecond int) {
 
 // retried is a journal of logical calls with a policy's waits.
 func retried(n noise, policy string, base float64, k, calls, control int) *stubCalls {
+	return retriedOn(newStubCalls().calm(), n, policy, base, k, calls, control)
+}
+
+// retriedOn adds such calls to a journal, and the control sleeps.
+func retriedOn(s *stubCalls, n noise, policy string, base float64, k, calls, control int) *stubCalls {
 	r := rand.New(rand.NewPCG(7, 8))
-	s := newStubCalls().calm()
 	sleepers(s.Memory, r, n, control)
 	for i, waits := range n.waits(r, policy, base, k, calls) {
 		gaps := make([]time.Duration, k)
