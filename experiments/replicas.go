@@ -1,8 +1,7 @@
 package experiments
 
 import (
-	"fmt"
-
+	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
@@ -11,7 +10,7 @@ import (
 func ReplicaNames(s *subject.Subject, n int) []string {
 	names := make([]string, n)
 	for i := range names {
-		names[i] = fmt.Sprintf("%s-%d", s.Name, i+1)
+		names[i] = environment.ReplicaName(s.Name, i+1)
 	}
 	return names
 }

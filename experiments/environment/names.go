@@ -2,6 +2,6 @@ package environment
 
 import "strconv"
 
-// ReplicaName is what the replica with an index is called in every backend:
-// "replica-1" for 1, which is the first.
-func ReplicaName(index int) string { return "replica-" + strconv.Itoa(index) }
+// ReplicaName is what a service's replica with an index is called in every
+// backend: "orders-1" for the first, which has index 1.
+func ReplicaName(service string, index int) string { return service + "-" + strconv.Itoa(index) }

@@ -145,7 +145,7 @@ func TestEverythingIsUpAndBehindItsProxy(t *testing.T) {
 	for _, target := range e.Targets() {
 		names = append(names, target.Name()+" "+target.Kind())
 	}
-	want := []string{"db postgres", "cache redis", "payments http", "replica-1 replica", "replica-2 replica"}
+	want := []string{"db postgres", "cache redis", "payments http", "tiny-1 replica", "tiny-2 replica"}
 	if !slices.Equal(names, want) {
 		t.Errorf("targets %q", names)
 	}
@@ -213,18 +213,18 @@ func TestReplicas(t *testing.T) {
 		_, name := get(t, e.Endpoint("http")+"/name")
 		seen[name]++
 	}
-	if seen["replica-1"] != 5 || seen["replica-2"] != 5 {
+	if seen["tiny-1"] != 5 || seen["tiny-2"] != 5 {
 		t.Errorf("not balanced: %v", seen)
 	}
 	r := e.Replicas()[0]
-	if code, name := get(t, r.Endpoint("http")+"/name"); code != 200 || name != "replica-1" {
+	if code, name := get(t, r.Endpoint("http")+"/name"); code != 200 || name != "tiny-1" {
 		t.Errorf("directly: %d %q", code, name)
 	}
 	if err := r.Deregister(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for range 4 {
-		if _, name := get(t, e.Endpoint("http")+"/name"); name != "replica-2" {
+		if _, name := get(t, e.Endpoint("http")+"/name"); name != "tiny-2" {
 			t.Errorf("deregistered, and still asked: %q", name)
 		}
 	}
@@ -252,7 +252,7 @@ func TestReplicas(t *testing.T) {
 	}
 	var story []string
 	for entry := range j.Entries("started", "exited", "signalled", "endpoint") {
-		if entry.On != "replica-1" {
+		if entry.On != "tiny-1" {
 			continue
 		}
 		switch v := entry.Body.(type) {
@@ -282,8 +282,8 @@ func TestScale(t *testing.T) {
 		t.Fatal(err)
 	}
 	third := e.Replicas()[2]
-	if third.Name() != "replica-3" || !e.balancer.In("replica-3") {
-		t.Errorf("%s, in rotation %v", third.Name(), e.balancer.In("replica-3"))
+	if third.Name() != "tiny-3" || !e.balancer.In("tiny-3") {
+		t.Errorf("%s, in rotation %v", third.Name(), e.balancer.In("tiny-3"))
 	}
 	pid := third.PID()
 	if err := e.Scale(t.Context(), 1); err != nil {
@@ -306,11 +306,11 @@ func TestReadinessIsFollowed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "out of rotation", func() bool { return !e.balancer.In("replica-1") })
+	eventually(t, "out of rotation", func() bool { return !e.balancer.In("tiny-1") })
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "in rotation again", func() bool { return e.balancer.In("replica-1") })
+	eventually(t, "in rotation again", func() bool { return e.balancer.In("tiny-1") })
 	for _, forbidden := range []string{"SEATRIAL_ROLE", "GOPATH", "PWD="} {
 		if strings.Contains(env, "\n"+forbidden) {
 			t.Errorf("the service got %s of our own environment:\n%s", forbidden, env)

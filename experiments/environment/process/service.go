@@ -21,7 +21,7 @@ import (
 // newReplica gives a replica its ports and its folder, and fills in what it is
 // started with.
 func (e *Environment) newReplica(index int) (*replica, error) {
-	r := &replica{environment: e, name: environment.ReplicaName(index), ports: map[string]int{}}
+	r := &replica{environment: e, name: environment.ReplicaName(e.subject.Name, index), ports: map[string]int{}}
 	r.lines = e.lines(r.name)
 	for name, port := range servicePorts(e.subject) {
 		if port == 0 {
