@@ -200,7 +200,7 @@ func (e *engine) run(ctx context.Context, p vegeta.Pacer, workers, maxWorkers ui
 		vegeta.MaxWorkers(maxWorkers),
 	)
 	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: e.prefix})
-	for range attacker.Attack(target, p, 0, "") { //nolint:revive // the hits have been recorded; this waits for the last
+	for range attacker.Attack(target, p, 0, "") { // they have been recorded; this waits for the last
 	}
 	e.begin() // also when the context had ended before
 

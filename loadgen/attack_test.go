@@ -90,7 +90,10 @@ func TestAttackRecordsEveryHit(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "0123456789")
 	})
-	source := compiled(t, Request{Name: "list", Path: "/orders"}, Request{Name: "busy", Path: "/busy", Method: "post", Body: "abc"})
+	source := compiled(t,
+		Request{Name: "list", Path: "/orders"},
+		Request{Name: "busy", Path: "/busy", Method: "post", Body: "abc"},
+	)
 	end, hits, _ := run(t, Attack{
 		Name: "load", RunID: "r1", Pacer: Constant(200, 500*time.Millisecond), Source: source, BaseURL: url + "/",
 		Timeout: 5 * time.Second,
@@ -113,7 +116,8 @@ func TestAttackRecordsEveryHit(t *testing.T) {
 		}
 		got := journal.Request{
 			Code: r.Code, OK: r.OK, RetryAfter: r.RetryAfter, Close: r.Close,
-			BytesIn: r.BytesIn, BytesOut: r.BytesOut, Err: r.Err, Replays: r.Replays, Dropped: r.Dropped, Canceled: r.Canceled,
+			BytesIn: r.BytesIn, BytesOut: r.BytesOut, Err: r.Err, Replays: r.Replays,
+			Dropped: r.Dropped, Canceled: r.Canceled,
 		}
 		if got != want {
 			t.Errorf("hit %d is recorded as %+v", r.Seq, r)
@@ -246,7 +250,8 @@ func TestAttackHangsUp(t *testing.T) {
 		Source: compiled(t, Request{Name: "x", Path: "/", Method: "POST", Body: "body"}),
 	})
 	for _, r := range hits {
-		if took := r.RawLatency(); !r.Canceled || r.Err != journal.ErrCanceled || took < 100*time.Millisecond || took > time.Second {
+		took := r.RawLatency()
+		if !r.Canceled || r.Err != journal.ErrCanceled || took < 100*time.Millisecond || took > time.Second {
 			t.Errorf("hung up after %v: %+v", took, r)
 		}
 		if at := <-closed; at < 50*time.Millisecond || at > time.Second {
@@ -318,7 +323,10 @@ func TestAttackClassifiesErrors(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 			readHead(c)
 		}), journal.ErrTimeout, 200},
-		{"not http", raw(t, func(_ int, c *net.TCPConn) { readHead(c); _, _ = io.WriteString(c, "HELO\r\n\r\n") }), journal.ErrOther, 0},
+		{"not http", raw(t, func(_ int, c *net.TCPConn) {
+			readHead(c)
+			_, _ = io.WriteString(c, "HELO\r\n\r\n")
+		}), journal.ErrOther, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -387,7 +395,8 @@ func TestAttackRefusesWhatItCannotRun(t *testing.T) {
 		"no traffic":  {Name: "a", Pacer: Count(1, 0), BaseURL: "http://x"},
 		"no base URL": {Name: "a", Pacer: Count(1, 0), Source: s, BaseURL: "localhost"},
 	} {
-		if _, err := a.Run(t.Context(), journal.NewMemory(journal.Header{})); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := a.Run(t.Context(), journal.NewMemory(journal.Header{}))
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
@@ -421,7 +430,8 @@ func TestClosedLoop(t *testing.T) {
 		}
 	}
 	rate, err = ClosedLoop{
-		Name: "bad", Source: compiled(t, Request{Name: "x", Path: "/bad"}), BaseURL: url, Connections: 2, For: 100 * time.Millisecond,
+		Name: "bad", Source: compiled(t, Request{Name: "x", Path: "/bad"}), BaseURL: url,
+		Connections: 2, For: 100 * time.Millisecond,
 	}.Run(t.Context(), m)
 	if err != nil || rate != 0 {
 		t.Errorf("%v successes a second of a service that fails, %v", rate, err)

@@ -135,7 +135,8 @@ func BenchmarkRate(b *testing.B) {
 		for b.Loop() {
 			n, began := 0, time.Now()
 			target := vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url + "/orders"})
-			for r := range vegeta.NewAttacker().Attack(target, vegeta.ConstantPacer{Freq: rate, Per: time.Second}, length, "load") {
+			pacer := vegeta.ConstantPacer{Freq: rate, Per: time.Second}
+			for r := range vegeta.NewAttacker().Attack(target, pacer, length, "load") {
 				if r.Code == http.StatusOK {
 					n++
 				}

@@ -23,7 +23,7 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 	}
 	shared := &store{values: map[string]*latest{}}
 	c := &compiler{
-		traffic: &traffic{seed: seed, store: shared, templates: &templates{store: shared}},
+		traffic: &traffic{seed: seed, store: shared, templates: newTemplates(shared)},
 		common:  t.Headers,
 		names:   map[string]bool{},
 		taken:   map[string]bool{},
@@ -240,9 +240,12 @@ func (c *compiler) parseSuccess(q *request) (err error) {
 func (c *compiler) try(q *request) error {
 	q.static = !q.path.made && !q.body.made && !q.key.made && len(q.vars) == 0 &&
 		!slices.ContainsFunc(q.headers, func(h header) bool { return h.value.made })
-	r := newRenderer(c.templates)
+	r := c.templates.get(c.seed, 0)
 	r.dry = true
-	r.source.Seed(c.seed, 0)
+	defer func() {
+		r.dry = false
+		c.templates.put(r)
+	}()
 	t, err := r.target(q, 0)
 	if err != nil {
 		return err
@@ -253,11 +256,15 @@ func (c *compiler) try(q *request) error {
 	if _, err := url.ParseRequestURI(t.Path); err != nil {
 		return fmt.Errorf("path: %q is no path of a URL", t.Path)
 	}
-	if _, err := http.NewRequest(t.Method, "http://localhost"+t.Path, nil); err != nil {
+	if strings.Trim(t.Method, methodLetters) != "" {
 		return fmt.Errorf("method: %q is no HTTP method", t.Method)
 	}
 	return nil
 }
+
+// methodLetters are what methods are made of in practice; RFC 9110 would allow
+// a few signs more.
+const methodLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
 // credentials are the values of headers that carry a secret, and their parts
 // without the scheme before them ("Bearer").

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -125,10 +126,16 @@ func newProfile(segments ...segment) *profile {
 	return p
 }
 
-func (p *profile) Hits() uint64          { return p.hits }
-func (p *profile) Length() time.Duration { return p.length }
-func (p *profile) String() string        { return p.words }
+// Hits is the integral of the rate, rounded up: the first hit is due at 0.
+func (p *profile) Hits() uint64 { return p.hits }
 
+// Length is the sum of the segments'.
+func (p *profile) Length() time.Duration { return p.length }
+
+// String is the plan as its maker put it.
+func (p *profile) String() string { return p.words }
+
+// Due finds the hit's segment and asks it.
 func (p *profile) Due(seq uint64) (time.Duration, bool) {
 	if seq >= p.hits {
 		return 0, false
@@ -155,9 +162,16 @@ func (s segment) due(seq float64) time.Duration {
 // burst is a plan of hits that are all due at once.
 type burst uint64
 
-func (b burst) Hits() uint64          { return uint64(b) }
+// Hits is all of them.
+func (b burst) Hits() uint64 { return uint64(b) }
+
+// Length is none.
 func (b burst) Length() time.Duration { return 0 }
-func (b burst) String() string        { return fmt.Sprintf("%d hits at once", uint64(b)) }
+
+// String is the plan in words.
+func (b burst) String() string { return fmt.Sprintf("%d hits at once", uint64(b)) }
+
+// Due is at once.
 func (b burst) Due(seq uint64) (time.Duration, bool) {
 	return 0, seq < uint64(b)
 }
@@ -168,6 +182,7 @@ func Vegeta(p Pacer) vegeta.Pacer { return adapter{p} }
 
 type adapter struct{ Pacer }
 
+// Pace is the wait until the next hit is due, and whether there is none.
 func (a adapter) Pace(elapsed time.Duration, hits uint64) (time.Duration, bool) {
 	due, ok := a.Due(hits)
 	if !ok {
@@ -213,3 +228,19 @@ func most(p Pacer, span time.Duration) uint64 {
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// Join is a plan that consists of others, one after the other. It takes plans
+// of rates, not of hits at once.
+func Join(plans ...Pacer) Pacer {
+	var segments []segment
+	var words []string
+	for _, p := range plans {
+		words = append(words, p.String())
+		if p, ok := p.(*profile); ok {
+			segments = append(segments, p.segments...)
+		}
+	}
+	joined := newProfile(segments...)
+	joined.words = strings.Join(words, ", then ")
+	return joined
+}

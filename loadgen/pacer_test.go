@@ -20,13 +20,22 @@ func TestPacers(t *testing.T) {
 			"constant", Constant(50, 10*s), "50/s for 10s", 500, 10 * s,
 			map[uint64]time.Duration{0: 0, 1: 20 * ms, 50: s, 499: 9980 * ms},
 		},
-		{"a fraction of a hit more", Constant(0.3, 10*s), "0.3/s for 10s", 3, 10 * s, map[uint64]time.Duration{1: 3333 * ms}},
+		{
+			"a fraction of a hit more", Constant(0.3, 10*s), "0.3/s for 10s", 3, 10 * s,
+			map[uint64]time.Duration{1: 3333 * ms},
+		},
 		{"less than one hit", Constant(0.01, s), "0.01/s for 1s", 1, s, map[uint64]time.Duration{0: 0}},
 		{"rate zero", Constant(0, s), "0/s for 1s", 0, s, nil},
 		{"negative rate", Constant(-3, s), "-3/s for 1s", 0, s, nil},
 		{"no length", Constant(50, 0), "50/s for 0s", 0, 0, nil},
-		{"count", Count(3, 100*ms), "3 hits over 100ms", 3, 100 * ms, map[uint64]time.Duration{0: 0, 2: 66666 * time.Microsecond}},
-		{"rounding adds no hit", Count(20, 100*ms), "20 hits over 100ms", 20, 100 * ms, map[uint64]time.Duration{19: 95 * ms}},
+		{
+			"count", Count(3, 100*ms), "3 hits over 100ms", 3, 100 * ms,
+			map[uint64]time.Duration{0: 0, 2: 66666 * time.Microsecond},
+		},
+		{
+			"rounding adds no hit", Count(20, 100*ms), "20 hits over 100ms", 20, 100 * ms,
+			map[uint64]time.Duration{19: 95 * ms},
+		},
 		{"at once", Count(7, 0), "7 hits at once", 7, 0, map[uint64]time.Duration{0: 0, 6: 0}},
 		{
 			// 10 t²/2 = n: hit n is due at sqrt(n/5).
@@ -41,7 +50,10 @@ func TestPacers(t *testing.T) {
 			"steps", Steps(10, 30, 3, 3*s), "10/s to 30/s in 3 steps over 3s", 60, 3 * s,
 			map[uint64]time.Duration{0: 0, 9: 900 * ms, 10: s, 29: 1950 * ms, 30: 2 * s, 33: 2100 * ms},
 		},
-		{"one step", Steps(10, 30, 1, s), "10/s to 30/s in 1 steps over 1s", 10, s, map[uint64]time.Duration{5: 500 * ms}},
+		{
+			"one step", Steps(10, 30, 1, s), "10/s to 30/s in 1 steps over 1s", 10, s,
+			map[uint64]time.Duration{5: 500 * ms},
+		},
 		{
 			"spike", Spike(10, 100, 3*s), "10/s for 3s, with 100/s for 1s from 1s", 120, 3 * s,
 			map[uint64]time.Duration{9: 900 * ms, 10: s, 11: 1010 * ms, 110: 2 * s, 111: 2100 * ms},

@@ -70,7 +70,8 @@ func (s *Source) setUp(ctx context.Context, client *http.Client, base string, t 
 	for _, c := range t.request.takes {
 		value, ok := c.from(document)
 		if !ok {
-			return fmt.Errorf("its answer has nothing at %s to capture as %q: %s", t.request.Capture[c.name], c.name, beginning(body))
+			return fmt.Errorf("its answer has nothing at %s to capture as %q: %s",
+				t.request.Capture[c.name], c.name, beginning(body))
 		}
 		s.store.add(c.name, value)
 	}

@@ -137,7 +137,7 @@ func newSource(t *traffic, requests []*request) (*Source, error) {
 		free = slices.DeleteFunc(slices.Clone(t.all), t.waits)
 	}
 	if len(free) == 0 {
-		return nil, fmt.Errorf("traffic: request %q and all others pick from captures (%q), so that none can be the first; "+
+		return nil, fmt.Errorf("traffic: request %q and all others pick from captures (%q), so that none can be first; "+
 			"capture that in the setup", requests[0].Name, requests[0].needs)
 	}
 	s.instead = withWeights(t, free)

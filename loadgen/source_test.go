@@ -114,6 +114,27 @@ func TestTargetIsFilledIn(t *testing.T) {
 	}
 }
 
+func TestTemplatesMayNestCalls(t *testing.T) {
+	s := mustCompile(t, Traffic{
+		Requests: []Request{
+			{Name: "a", Path: `/{{if eq seq 0}}{{print (pick "id" | printf "%s-%s" "x") (len uuid)}}` +
+				`{{else}}{{(Person).FirstName | len}}{{end}}`},
+			{Name: "free", Path: "/", Capture: map[string]string{"id": "$.id"}},
+		},
+	}, 1)
+	s.store.add("id", "7")
+	a, err := s.Only("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq, want := range map[uint64]string{0: `^/x-.*7.*36$`, 1: `^/\d+$`} {
+		target, err := a.Target("load", seq)
+		if err != nil || !regexp.MustCompile(want).MatchString(target.Path) {
+			t.Errorf("hit %d: path %q, %v", seq, target.Path, err)
+		}
+	}
+}
+
 func TestWeightsAndReplacement(t *testing.T) {
 	share := func(s *Source) map[string]int {
 		n := map[string]int{}
@@ -397,7 +418,10 @@ func FuzzCompile(f *testing.F) {
 		}
 		s, err := Compile(Traffic{Requests: []Request{
 			{Name: "free", Path: "/"},
-			{Name: "x", Path: path, Body: body, Vars: map[string]string{"key": variable}, Capture: map[string]string{"id": capture}},
+			{
+				Name: "x", Path: path, Body: body,
+				Vars: map[string]string{"key": variable}, Capture: map[string]string{"id": capture},
+			},
 		}}, 1)
 		if err != nil {
 			return

@@ -2,11 +2,11 @@ package loadgen
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"text/template"
 	"text/template/parse"
 
@@ -21,15 +21,29 @@ type text struct {
 	made   bool // it is a template
 }
 
-// templates are the parsed templates of a traffic. A renderer is made from
-// them for each goroutine that renders at the same time, because gofakeit's
-// functions are bound to one source of randomness.
+// templates are the parsed templates of a traffic. What fills them in is made
+// anew for each goroutine that renders at the same time, because gofakeit's
+// functions are bound to one source of randomness; there are only so many.
 type templates struct {
-	parsed []*template.Template
+	parsed []parsed
 	store  *store
+	known  template.FuncMap // every function, to parse with
+	idle   chan *renderer
+	spare  atomic.Int64 // renderers that may still be made
+}
 
-	mu   sync.Mutex
-	idle []*renderer
+// parsed is one template and the functions that it calls.
+type parsed struct {
+	tree  *parse.Tree
+	calls []string
+}
+
+func newTemplates(s *store) *templates {
+	n := 2 * runtime.GOMAXPROCS(0)
+	ts := &templates{store: s, idle: make(chan *renderer, n)}
+	ts.spare.Store(int64(n))
+	ts.known = newRenderer(ts).functions(allFunctions())
+	return ts
 }
 
 // add parses a string unless it holds no action, and returns what it picks.
@@ -37,8 +51,7 @@ func (ts *templates) add(s string) (text, []string, error) {
 	if !strings.Contains(s, "{{") {
 		return text{static: s}, nil, nil
 	}
-	// These functions are only looked at for their types.
-	t, err := template.New("").Option("missingkey=error").Funcs(newRenderer(ts).functions()).Parse(s)
+	t, err := template.New("").Funcs(ts.known).Parse(s)
 	if err != nil {
 		return text{}, nil, shorten(err)
 	}
@@ -46,30 +59,39 @@ func (ts *templates) add(s string) (text, []string, error) {
 	if err != nil {
 		return text{}, nil, err
 	}
-	ts.parsed = append(ts.parsed, t)
+	ts.parsed = append(ts.parsed, parsed{t.Tree, ts.calls(t.Root)})
 	return text{nth: len(ts.parsed) - 1, made: true}, picked, nil
+}
+
+// calls lists the functions of ours and gofakeit's that a template calls.
+func (ts *templates) calls(n parse.Node) (names []string) {
+	walk(n, func(c *parse.CommandNode) {
+		for _, arg := range c.Args {
+			if id, ok := arg.(*parse.IdentifierNode); ok && ts.known[id.Ident] != nil {
+				names = append(names, id.Ident)
+			}
+		}
+	})
+	return names
 }
 
 // get hands out a renderer whose draws start from two seeds; put takes it back.
 func (ts *templates) get(a, b uint64) *renderer {
-	ts.mu.Lock()
 	var r *renderer
-	if n := len(ts.idle); n > 0 {
-		r, ts.idle = ts.idle[n-1], ts.idle[:n-1]
-	}
-	ts.mu.Unlock()
-	if r == nil {
-		r = newRenderer(ts)
+	select {
+	case r = <-ts.idle:
+	default:
+		if ts.spare.Add(-1) >= 0 {
+			r = newRenderer(ts)
+		} else {
+			r = <-ts.idle // rendering takes microseconds
+		}
 	}
 	r.source.Seed(a, b)
 	return r
 }
 
-func (ts *templates) put(r *renderer) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ts.idle = append(ts.idle, r)
-}
+func (ts *templates) put(r *renderer) { ts.idle <- r }
 
 // renderer fills templates in for one hit at a time.
 type renderer struct {
@@ -89,15 +111,16 @@ func (r *renderer) render(t text) (string, error) {
 	if !t.made {
 		return t.static, nil
 	}
-	if r.bound == nil {
-		r.bound = make([]*template.Template, len(r.all.parsed))
+	if missing := len(r.all.parsed) - len(r.bound); missing > 0 {
+		r.bound = append(r.bound, make([]*template.Template, missing)...)
 	}
 	if r.bound[t.nth] == nil {
-		bound, err := r.all.parsed[t.nth].Clone()
+		p := r.all.parsed[t.nth]
+		bound, err := template.New("").Option("missingkey=error").Funcs(r.functions(p.calls)).AddParseTree("", p.tree)
 		if err != nil {
 			return "", err
 		}
-		r.bound[t.nth] = bound.Funcs(r.functions())
+		r.bound[t.nth] = bound
 	}
 	r.buffer.Reset()
 	if err := r.bound[t.nth].Execute(&r.buffer, r.vars); err != nil {
@@ -112,27 +135,42 @@ var notForTraffic = map[string]bool{
 	"FutureDate": true, "PastDate": true, "RandomMapKey": true, "SQL": true, "Template": true, "Seed": true,
 }
 
-// functions are gofakeit's, by their own names and with a small first letter,
-// and ours.
-func (r *renderer) functions() template.FuncMap {
-	faker := reflect.ValueOf(gofakeit.NewFaker(&r.source, false))
-	funcs := make(template.FuncMap, 2*faker.NumMethod())
-	for i := range faker.NumMethod() {
-		m := faker.Type().Method(i)
-		if out := m.Type.NumOut(); notForTraffic[m.Name] || out == 0 || out > 1 && !lastIsError(m.Type) {
+// faker is the type whose methods are gofakeit's functions.
+var faker = reflect.TypeFor[*gofakeit.Faker]()
+
+// allFunctions names every function that a template may call: gofakeit's, by
+// their own names and with a small first letter, and ours.
+func allFunctions() []string {
+	names := []string{"seq", "uuid", "pick"}
+	for m := range faker.Methods() {
+		out := m.Type.NumOut()
+		if notForTraffic[m.Name] || out == 0 || out > 1 && !lastIsError(m.Type) {
 			continue
 		}
-		f := faker.Method(i).Interface()
-		funcs[m.Name] = f
+		names = append(names, m.Name)
 		if small := strings.ToLower(m.Name[:1]) + m.Name[1:]; small != "slice" { // a word of the template language
-			funcs[small] = f
+			names = append(names, small)
 		}
 	}
-	maps.Copy(funcs, template.FuncMap{
-		"seq":  func() uint64 { return r.seq },
-		"uuid": r.uuid,
-		"pick": r.pick,
-	})
+	return names
+}
+
+// functions are the named functions, bound to this renderer's draws.
+func (r *renderer) functions(names []string) template.FuncMap {
+	methods := reflect.ValueOf(gofakeit.NewFaker(&r.source, false))
+	funcs := make(template.FuncMap, len(names))
+	for _, name := range names {
+		switch name {
+		case "seq":
+			funcs[name] = func() uint64 { return r.seq }
+		case "uuid":
+			funcs[name] = r.uuid
+		case "pick":
+			funcs[name] = r.pick
+		default:
+			funcs[name] = methods.MethodByName(strings.ToUpper(name[:1]) + name[1:]).Interface()
+		}
+	}
 	return funcs
 }
 
@@ -215,6 +253,8 @@ func walk(n parse.Node, visit func(*parse.CommandNode)) {
 		for _, arg := range n.Args {
 			walk(arg, visit)
 		}
+	case *parse.ChainNode:
+		walk(n.Node, visit)
 	case *parse.IfNode:
 		branch(&n.BranchNode)
 	case *parse.RangeNode:

@@ -95,16 +95,20 @@ func nobody(t *testing.T) string {
 func always(s string) func() string { return func() string { return s } }
 
 func TestEachAndOverlapping(t *testing.T) {
+	inTurn := func(ctx context.Context, do func()) { each(ctx, 100*time.Millisecond, do) }
+	atOnce := func(limit int) func(context.Context, func()) {
+		return func(ctx context.Context, do func()) { overlapping(ctx, 100*time.Millisecond, limit, do) }
+	}
 	tests := []struct {
 		name  string
 		run   func(ctx context.Context, do func())
 		takes time.Duration
 		want  int
 	}{
-		{"each", func(ctx context.Context, do func()) { each(ctx, 100*time.Millisecond, do) }, 0, 10},
-		{"each, slow", func(ctx context.Context, do func()) { each(ctx, 100*time.Millisecond, do) }, 250 * time.Millisecond, 4},
-		{"overlapping", func(ctx context.Context, do func()) { overlapping(ctx, 100*time.Millisecond, 12, do) }, 450 * time.Millisecond, 10},
-		{"overlapping, full", func(ctx context.Context, do func()) { overlapping(ctx, 100*time.Millisecond, 3, do) }, 10 * time.Second, 3},
+		{"each", inTurn, 0, 10},
+		{"each, slow", inTurn, 250 * time.Millisecond, 4},
+		{"overlapping", atOnce(12), 450 * time.Millisecond, 10},
+		{"overlapping, full", atOnce(3), 10 * time.Second, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,7 +218,10 @@ func TestPollOfNobody(t *testing.T) {
 
 // polls must not keep a server that shuts down from its end.
 func TestPollDoesNotHoldADrainUp(t *testing.T) {
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), ReadHeaderTimeout: time.Second}
+	server := &http.Server{
+		Handler:           http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		ReadHeaderTimeout: time.Second,
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +235,8 @@ func TestPollDoesNotHoldADrainUp(t *testing.T) {
 		shut <- time.Since(began)
 	})
 	defer timer.Stop()
-	observed[journal.Poll](t, &Poll{URL: always("http://" + l.Addr().String()), Every: 5 * time.Millisecond}, 900*time.Millisecond)
+	often := &Poll{URL: always("http://" + l.Addr().String()), Every: 5 * time.Millisecond}
+	observed[journal.Poll](t, often, 900*time.Millisecond)
 	if took := <-shut; took > 600*time.Millisecond {
 		t.Errorf("the shutdown took %v", took)
 	}
@@ -304,7 +312,10 @@ func TestRoundTripErrors(t *testing.T) {
 		{nobody(t), journal.ErrRefused, 0, 0},
 		{listen(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }), journal.ErrTimeout, len(redisPing), 0},
 		{listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 64)) }), journal.ErrEOF, len(redisPing), 0},
-		{listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 64)); _ = c.SetLinger(0) }), journal.ErrReset, len(redisPing), 0},
+		{listen(t, func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 64))
+			_ = c.SetLinger(0)
+		}), journal.ErrReset, len(redisPing), 0},
 		{listen(t, func(c *net.TCPConn) {
 			_, _ = c.Read(make([]byte, 64))
 			_, _ = io.WriteString(c, "+PO")
@@ -336,7 +347,8 @@ func TestProcessObservesItself(t *testing.T) {
 		}
 	}
 	for _, pid := range []int{0, 1 << 30} {
-		if got := observed[journal.ProcessSample](t, &Process{PID: func() int { return pid }}, 50*time.Millisecond); len(got) != 0 {
+		p := &Process{PID: func() int { return pid }}
+		if got := observed[journal.ProcessSample](t, p, 50*time.Millisecond); len(got) != 0 {
 			t.Errorf("process %d is recorded as %+v", pid, got)
 		}
 	}
@@ -431,7 +443,8 @@ func TestScrapeOfSomethingElse(t *testing.T) {
 		long:     "answered more than 16 MB",
 	} {
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) })
-		got := observed[journal.Scrape](t, &Scrape{URL: always(url)}, 300*time.Millisecond)
+		once := &Scrape{URL: always(url), Every: time.Hour, Timeout: 10 * time.Second}
+		got := observed[journal.Scrape](t, once, 1500*time.Millisecond)
 		if len(got) != 1 || !strings.Contains(got[0].Err, want) || len(got[0].Changed) != 0 {
 			t.Errorf("want %q, recorded %+v", want, got)
 		}

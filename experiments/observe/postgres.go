@@ -34,7 +34,7 @@ type Postgres struct {
 
 // Observe takes samples until the context ends.
 func (p *Postgres) Observe(ctx context.Context, rec journal.Recorder) error {
-	defer p.hangUp()
+	defer p.hangUp(ctx)
 	each(ctx, or(p.Every, 100*time.Millisecond), func() {
 		limited, cancel := context.WithTimeout(ctx, or(p.Timeout, time.Second))
 		defer cancel()
@@ -46,19 +46,20 @@ func (p *Postgres) Observe(ctx context.Context, rec journal.Recorder) error {
 		body := journal.Activity{Backends: backends, MaxConnections: p.maxConnections}
 		if err != nil {
 			body = journal.Activity{Err: sqlReason(err)}
-			p.hangUp()
+			p.hangUp(ctx)
 		}
 		rec.Record(journal.Entry{At: at, On: p.Dependency, Body: body})
 	})
 	return nil
 }
 
-// hangUp closes the connection when there is one.
-func (p *Postgres) hangUp() {
+// hangUp closes the connection when there is one, also when the context has
+// ended.
+func (p *Postgres) hangUp(ctx context.Context) {
 	if p.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = p.conn.Close(ctx) // it may be broken already, which is why
 	p.conn = nil

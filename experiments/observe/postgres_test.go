@@ -179,7 +179,9 @@ func (s *server) testRestart(t *testing.T) {
 		return len(all) > 0 && all[len(all)-1].Err == ""
 	}
 	refused := func() bool {
-		return slices.ContainsFunc(bodies[journal.Activity](m), func(a journal.Activity) bool { return a.Err == journal.ErrRefused })
+		return slices.ContainsFunc(bodies[journal.Activity](m), func(a journal.Activity) bool {
+			return a.Err == journal.ErrRefused
+		})
 	}
 	until(t, good)
 	s.stop()
