@@ -1,5 +1,6 @@
 // Command orders is an order API: "orders serve" answers requests, "orders
-// migrate" brings the database's schema up to date.
+// migrate" brings the database's schema up to date, "orders reconcile" settles
+// orders that were left pending.
 package main
 
 import (
@@ -36,7 +37,13 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		return app.Migrate(ctx, cfg, os.Stdout)
+	case "reconcile":
+		cfg, err := config.Reconcile(os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return app.Reconcile(ctx, cfg, os.Stdout)
 	default:
-		return fmt.Errorf("unknown command %q: want serve or migrate", command)
+		return fmt.Errorf("unknown command %q: want serve, migrate or reconcile", command)
 	}
 }

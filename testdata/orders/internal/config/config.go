@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -37,6 +38,28 @@ type Migration struct {
 	ServiceRole string // the role that "orders serve" uses
 }
 
+// Reconciliation is the configuration of "orders reconcile".
+type Reconciliation struct {
+	Environment string
+	DatabaseURL Secret
+	PaymentsURL string
+	Age         time.Duration // how long an order may be pending
+	Limit       int           // orders at a time
+}
+
+// Reconcile reads the configuration of "orders reconcile".
+func Reconcile(lookup Lookup) (Reconciliation, error) {
+	r := reader{lookup: lookup}
+	cfg := Reconciliation{
+		Environment: r.environment(),
+		DatabaseURL: Secret(r.url("ORDERS_DATABASE_URL", "postgres", "postgresql")),
+		PaymentsURL: r.url("ORDERS_PAYMENTS_URL", "http", "https"),
+		Age:         r.duration("ORDERS_RECONCILE_AGE", 15*time.Minute, time.Second, 24*time.Hour),
+		Limit:       r.number("ORDERS_RECONCILE_LIMIT", 100, 1, 10_000),
+	}
+	return cfg, r.err()
+}
+
 // Secret is a string that does not show itself when it is printed.
 type Secret string
 
@@ -62,7 +85,7 @@ func Serve(lookup Lookup) (Service, error) {
 	cfg := Service{
 		HTTPAddr:       r.text("ORDERS_HTTP_ADDR", "127.0.0.1:8080"),
 		AdminAddr:      r.text("ORDERS_ADMIN_ADDR", "127.0.0.1:8081"),
-		Environment:    r.oneOf("ORDERS_ENVIRONMENT", "development", "development", "staging", "production"),
+		Environment:    r.environment(),
 		Replica:        r.text("ORDERS_REPLICA", hostname()),
 		DatabaseURL:    Secret(r.url("ORDERS_DATABASE_URL", "postgres", "postgresql")),
 		RedisAddr:      r.text("ORDERS_REDIS_ADDR", ""),
@@ -82,7 +105,7 @@ func Serve(lookup Lookup) (Service, error) {
 func Migrate(lookup Lookup) (Migration, error) {
 	r := reader{lookup: lookup}
 	cfg := Migration{
-		Environment: r.oneOf("ORDERS_ENVIRONMENT", "development", "development", "staging", "production"),
+		Environment: r.environment(),
 		DatabaseURL: Secret(r.url("ORDERS_OWNER_DATABASE_URL", "postgres", "postgresql")),
 		ServiceRole: r.text("ORDERS_SERVICE_ROLE", ""),
 	}
@@ -119,15 +142,12 @@ func (r *reader) text(name, fallback string) string {
 	return value
 }
 
-func (r *reader) oneOf(name, fallback string, choices ...string) string {
-	value := r.text(name, fallback)
-	for _, c := range choices {
-		if value == c {
-			return value
-		}
+func (r *reader) environment() string {
+	value := r.text("ORDERS_ENVIRONMENT", "development")
+	if choices := []string{"development", "staging", "production"}; !slices.Contains(choices, value) {
+		r.fail("ORDERS_ENVIRONMENT", fmt.Sprintf("one of %v", choices))
 	}
-	r.fail(name, fmt.Sprintf("one of %v", choices))
-	return ""
+	return value
 }
 
 func (r *reader) url(name string, schemes ...string) string {
@@ -136,12 +156,8 @@ func (r *reader) url(name string, schemes ...string) string {
 		return ""
 	}
 	u, err := url.Parse(value)
-	if err == nil && u.Host != "" {
-		for _, s := range schemes {
-			if u.Scheme == s {
-				return value
-			}
-		}
+	if err == nil && u.Host != "" && slices.Contains(schemes, u.Scheme) {
+		return value
 	}
 	r.fail(name, fmt.Sprintf("a URL with a host and one of the schemes %v", schemes))
 	return ""

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Errors that callers are told about.
@@ -24,6 +25,9 @@ type Store interface {
 	Settle(ctx context.Context, id string, to Status) error
 	// Get returns one order, or [ErrNotFound].
 	Get(ctx context.Context, id string) (Order, error)
+	// Pending returns at most limit orders that have been pending for longer
+	// than age.
+	Pending(ctx context.Context, age time.Duration, limit int) ([]Order, error)
 	// List returns at most limit orders after the cursor, newest first, and
 	// the next cursor, which is empty at the end.
 	List(ctx context.Context, cursor string, limit int) ([]Order, string, error)
@@ -103,6 +107,22 @@ func (s *Service) settle(ctx context.Context, o Order) (Status, error) {
 		return "", err
 	}
 	return status, nil
+}
+
+// Reconcile settles orders whose callers never came back, and says how many. A
+// payment that was made already is not made again: its key is the order's.
+func (s *Service) Reconcile(ctx context.Context, age time.Duration, limit int) (settled int, err error) {
+	pending, err := s.store.Pending(ctx, age, limit)
+	if err != nil {
+		return 0, fmt.Errorf("reconcile: %w", err)
+	}
+	for _, o := range pending {
+		if _, err := s.settle(ctx, o); err != nil {
+			return settled, fmt.Errorf("reconcile %s: %w", o.ID, err)
+		}
+		settled++
+	}
+	return settled, nil
 }
 
 // Get returns an order, from the cache if it is there.

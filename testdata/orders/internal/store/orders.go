@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
 )
@@ -30,6 +31,9 @@ UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('pending', $2)`
 SELECT o.id, o.customer, o.status, o.total_cents, o.created_at, i.sku, i.quantity, i.price_cents
 FROM orders o JOIN order_items i ON i.order_id = o.id
 WHERE o.id = $1 ORDER BY i.line`
+	selectPending = `
+SELECT id, total_cents FROM orders
+WHERE status = 'pending' AND created_at < now() - $1 * interval '1 second' ORDER BY created_at LIMIT $2`
 	selectPage = `
 SELECT seq, id, customer, status, total_cents, created_at
 FROM orders WHERE seq < $1 ORDER BY seq DESC LIMIT $2`
@@ -110,6 +114,31 @@ func (p *Postgres) Get(ctx context.Context, id string) (orders.Order, error) {
 		return nil
 	})
 	return o, err
+}
+
+// Pending returns the oldest orders that have been pending for longer than age,
+// without their items.
+func (p *Postgres) Pending(ctx context.Context, age time.Duration, limit int) ([]orders.Order, error) {
+	var pending []orders.Order
+	err := p.do(ctx, "list pending orders", func(ctx context.Context, conn *sql.Conn) error {
+		rows, err := conn.QueryContext(ctx, selectPending, age.Seconds(), limit)
+		if err != nil {
+			return fmt.Errorf("select pending: %w", err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			o := orders.Order{Status: orders.Pending}
+			if err := rows.Scan(&o.ID, &o.TotalCents); err != nil {
+				return fmt.Errorf("scan pending: %w", err)
+			}
+			pending = append(pending, o)
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read pending: %w", err)
+		}
+		return nil
+	})
+	return pending, err
 }
 
 // List returns a page of orders without their items, newest first.

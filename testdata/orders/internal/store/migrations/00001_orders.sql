@@ -10,6 +10,8 @@ CREATE TABLE orders (
     created_at      timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE INDEX orders_pending ON orders (created_at) WHERE status = 'pending';
+
 CREATE TABLE order_items (
     order_id    text    NOT NULL REFERENCES orders (id),
     line        integer NOT NULL,
