@@ -141,39 +141,43 @@ type Dependency struct {
 	// Soft says that the service promises to go on without it.
 	Soft bool `yaml:"soft" json:"soft,omitempty"`
 
-	// postgres
-	// Bin is the folder of the server binaries. Default: looked for.
+	// Bin is the folder of postgres' server binaries. Default: looked for.
 	Bin string `yaml:"bin" json:"bin,omitempty"`
-	// Migrations is a folder of .sql files run in the order of their names as
+	// Migrations is a folder of .sql files, for postgres, run in the order of their names as
 	// the owner before the service's own commands. Optional.
 	Migrations string `yaml:"migrations" json:"migrations,omitempty"`
-	// Database, User: the database and the service's own role. Defaults "app"
-	// and "app_service"; the owner's role is "app_owner". Seatrial makes the
-	// passwords.
+	// Database is postgres' database for the service. Default "app".
 	Database string `yaml:"database" json:"database,omitempty"`
-	User     string `yaml:"user" json:"user,omitempty"`
-	// Durable turns fsync and synchronous_commit on. Default false.
+	// User is the service's own role in postgres. Default "app_service"; the
+	// owner's role is "app_owner". Seatrial makes the passwords.
+	User string `yaml:"user" json:"user,omitempty"`
+	// Durable turns postgres' fsync and synchronous_commit on. Default false.
 	Durable bool `yaml:"durable" json:"durable,omitempty"`
 	// Settings are added to postgresql.conf.
 	Settings map[string]string `yaml:"settings" json:"settings,omitempty"`
 
-	// http
+	// Routes are the answers of the stub, for http. Default: 200 to anything.
 	Routes []Route `yaml:"routes" json:"routes,omitempty"`
 
-	// tcp
+	// Address is host:port of what is there already, for tcp.
 	Address string `yaml:"address" json:"address,omitempty"`
 }
 
 // Route is one answer of a programmable HTTP dependency.
 type Route struct {
-	Name   string `yaml:"name" json:"name,omitempty"`     // default "METHOD path"
-	Method string `yaml:"method" json:"method,omitempty"` // default any
+	// Name is how findings call it. Default "METHOD path".
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Method is the method it answers. Default any.
+	Method string `yaml:"method" json:"method,omitempty"`
 	// Path is as in net/http's patterns: /charges/{id}. Default any.
-	Path    string            `yaml:"path" json:"path,omitempty"`
-	Status  int               `yaml:"status" json:"status,omitempty"` // default 200
+	Path string `yaml:"path" json:"path,omitempty"`
+	// Status of the answer. Default 200.
+	Status int `yaml:"status" json:"status,omitempty"`
+	// Headers of the answer.
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
 	// Body is a text/template with .Method, .Path, .Query, .Header, .PathValue
 	// "id", .Body (text) and .JSON (the decoded body), and uuid.
-	Body    string        `yaml:"body" json:"body,omitempty"`
+	Body string `yaml:"body" json:"body,omitempty"`
+	// Latency holds every answer back for that long. Default 0.
 	Latency time.Duration `yaml:"latency" json:"latency,omitempty"`
 }

@@ -1,0 +1,146 @@
+package experiments
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/seatrial/seatrial/experiments/yamlfile"
+)
+
+// TestComments holds the embedded doc comments against the source. -update
+// writes them.
+func TestComments(t *testing.T) {
+	t.Chdir("..")
+	const module = "github.com/seatrial/seatrial"
+	const own = module + "/experiments."
+	want, err := yamlfile.DocComments(module, []string{"experiments", "faults"}, append([]string{
+		module + "/faults.", module + "/experiments/detect.",
+		own + "Experiment", own + "SteadyState", own + "Load", own + "Step", own + "Expectation",
+	}, paramTypes()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		b, err := json.MarshalIndent(want, "", "\t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("experiments/comments.json", append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, docComments()); diff != "" {
+		t.Errorf("comments.json is old (-source +file), -update writes it:\n%s", diff)
+	}
+}
+
+func paramTypes() []string {
+	var names []string
+	for _, class := range []string{ClassOperation, ClassProbe} {
+		for _, kind := range ActionKinds(class) {
+			_, params, _ := newAction(class, kind)
+			names = append(names, fullName(params))
+		}
+	}
+	return names
+}
+
+func compiledSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	b, err := json.Marshal(Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("experiment.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("experiment.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func validate(t *testing.T, s *jsonschema.Schema, text string) error {
+	t.Helper()
+	b, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(doc)
+}
+
+func TestSchemaTakesTheCatalogue(t *testing.T) {
+	s := compiledSchema(t)
+	files, err := filepath.Glob("catalogue/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %d files", err, len(files))
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, s, string(b)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if err := validate(t, s, sampleExperiment); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
+	s := compiledSchema(t)
+	for name, text := range map[string]string{
+		"unknown key":       step("{nam: x, probe: hold_connections}"),
+		"unknown kind":      step("{operation: atack}"),
+		"unknown parameter": step("{operation: {attack: {rat: 1}}}"),
+		"two actions":       step("{probe: hold_connections, operation: rolling_restart}"),
+		"no action":         step("{at: 1s}"),
+		"two kinds":         step("{operation: {attack: {rate: 1}, scale: {to: 2}}}"),
+		"bad duration":      step("{at: 1, probe: hold_connections}"),
+		"no title":          "version: 1\nname: x\nexpect: [success]\n",
+		"unknown detector":  "version: 1\nname: x\ntitle: X\nexpect: [sucess]\n",
+		"bad only":          "version: 1\nname: x\ntitle: X\nexpect: [{success: {}, only: sometimes}]\n",
+		"bad shape":         "version: 1\nname: x\ntitle: X\nload: {shape: round}\nexpect: [success]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Decode("e.yaml", []byte(text)); err == nil {
+				t.Error("the decoder takes it")
+			}
+			if err := validate(t, s, text); err == nil {
+				t.Error("the schema takes it")
+			}
+		})
+	}
+}
+
+// TestReference holds docs/reference.md against the source. -update writes it.
+func TestReference(t *testing.T) {
+	got := Reference()
+	for _, want := range []string{"## Faults", "### latency", "### jitter", "answers_within", "| ratio |"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the reference does not hold %q", want)
+		}
+	}
+	golden(t, "../docs/reference.md", got)
+}
