@@ -214,6 +214,8 @@ func (s *server) references(address string) map[string]string {
 		refs["url"] = "redis://" + address + "/0"
 	case subject.HTTP:
 		refs["url"] = "http://" + address
+	case subject.TCP:
+		refs["url"] = "tcp://" + address
 	}
 	return refs
 }

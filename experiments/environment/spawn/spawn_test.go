@@ -168,7 +168,7 @@ func TestStopKillsAfterTheGrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-		for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(5 * time.Second); ; {
 		if got, err := procs.Get(p.PID()); err == nil && got.State == 'T' || time.Now().After(deadline) {
 			break
 		}

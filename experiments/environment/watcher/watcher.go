@@ -127,10 +127,25 @@ func (w *Watcher) quit() error {
 // tempDir is where scratch folders are made: short enough for Unix sockets
 // below it, whose paths may have 107 bytes (103 on macOS).
 func tempDir() string {
-	if dir := os.TempDir(); len(dir) <= 40 {
-		return dir
+	dir := os.TempDir()
+	if len(dir) > 40 || os.Geteuid() == 0 && !open(dir) {
+		return "/tmp"
 	}
-	return "/tmp"
+	return dir
+}
+
+// open reports whether every user may pass through a folder: servers do not run
+// as root.
+func open(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
 }
 
 // Scratch is the folder that holds everything the trial writes outside its
