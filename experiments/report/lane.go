@@ -28,7 +28,8 @@ type lane struct {
 	ticks []tick
 }
 
-// replicaLanes makes a lane for every replica that was polled or ended.
+// replicaLanes makes a lane for every replica, and for every dependency whose
+// process was touched.
 func replicaLanes(j journal.Journal, end float64) []lane {
 	names := slices.Clone(j.Header().Replicas)
 	for e := range j.Entries(journal.Poll{}.Kind(), journal.Started{}.Kind(), journal.Exited{}.Kind()) {
@@ -36,6 +37,7 @@ func replicaLanes(j journal.Journal, end float64) []lane {
 			names = append(names, e.On)
 		}
 	}
+	slices.Sort(names)
 	var out []lane
 	for _, name := range names {
 		l := lane{name: Clean(name)}
@@ -46,7 +48,7 @@ func replicaLanes(j journal.Journal, end float64) []lane {
 			}
 		}
 		l.bars, l.inBar = ready.close(end), in.close(end)
-		if len(l.bars)+len(l.inBar)+len(l.ticks) > 0 {
+		if len(l.bars)+len(l.inBar) > 0 || len(l.ticks) > 1 { // not what was started only
 			out = append(out, l)
 		}
 	}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/environment/postgres"
+	"github.com/seatrial/seatrial/experiments/environment/watcher"
+	"github.com/seatrial/seatrial/experiments/report"
+)
+
+func newDoctor() *cobra.Command {
+	var reap bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what this machine has, and find what killed trials left",
+		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
+redis-server, /proc, the limit on open files; and look for processes and folders
+that outlived their seatrial, which --reap removes. Trials that go on are left
+alone.
+
+It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.`,
+		Example: `  seatrial doctor
+  seatrial doctor --reap`,
+		Args: exactly(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			checks := []check{
+				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(), checkLeftovers(ctx, reap),
+			}
+			bad := 0
+			for _, c := range checks {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %-12s %s\n", c.mark(), c.name, report.Clean(c.says))
+				if c.bad {
+					bad++
+				}
+			}
+			if bad > 0 {
+				return &exitError{experiments.ExitError, errors.New("not all is well; see the lines marked with ✗")}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&reap, "reap", false, "end the processes and remove the folders that are left")
+	return cmd
+}
+
+// check is the answer of one look at the machine.
+type check struct {
+	name, says string
+	bad        bool // a trial cannot run
+	warn       bool
+}
+
+func (c check) mark() string {
+	switch {
+	case c.bad:
+		return "✗"
+	case c.warn:
+		return "!"
+	}
+	return "✓"
+}
+
+func checkGo(ctx context.Context) check {
+	path, err := exec.LookPath("go")
+	if err != nil {
+		return check{name: "go", warn: true, says: "no go command on the PATH; services with build: cannot be tried, those with command: can"}
+	}
+	return check{name: "go", says: printed(ctx, "go", "env", "GOVERSION") + " at " + path}
+}
+
+func checkPostgres(ctx context.Context) check {
+	b, ok, err := postgres.Find(ctx, "")
+	switch {
+	case err != nil:
+		return check{name: "postgres", bad: true, says: err.Error()}
+	case !ok:
+		return check{name: "postgres", warn: true, says: "no server binaries here; they are fetched once, or install postgresql"}
+	}
+	return check{name: "postgres", says: number(b.Version) + " at " + b.Dir}
+}
+
+func checkRedis(ctx context.Context) check {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return check{name: "redis", warn: true, says: "no redis-server on the PATH; miniredis takes its place"}
+	}
+	return check{name: "redis", says: number(printed(ctx, path, "--version")) + " at " + path}
+}
+
+func checkProc() check {
+	if runtime.GOOS != "linux" {
+		return check{name: "proc", warn: true, says: "no /proc on " + runtime.GOOS + ": processor, memory and descriptors are not recorded"}
+	}
+	if _, err := os.ReadFile("/proc/self/stat"); err != nil {
+		return check{name: "proc", bad: true, says: err.Error() + "; mount /proc"}
+	}
+	return check{name: "proc", says: "/proc can be read"}
+}
+
+// enoughFiles is what a trial with an overload needs beside its servers.
+const enoughFiles = 4096
+
+func checkFiles() check {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return check{name: "open files", warn: true, says: err.Error()}
+	}
+	c := check{name: "open files", says: fmt.Sprintf("up to %d", limit.Cur)}
+	if limit.Cur < enoughFiles {
+		c.warn = true
+		c.says += fmt.Sprintf("; overload may need %d: ulimit -n %d", enoughFiles, enoughFiles)
+	}
+	return c
+}
+
+func checkTemp() check {
+	dir, err := os.MkdirTemp("", "seatrial-doctor-")
+	if err == nil {
+		err = os.Remove(dir)
+	}
+	if err != nil {
+		return check{name: "scratch", bad: true, says: err.Error() + "; set TMPDIR to a folder that can be written"}
+	}
+	return check{name: "scratch", says: os.TempDir() + " can be written"}
+}
+
+func checkLeftovers(ctx context.Context, reap bool) check {
+	look, done := watcher.Find, "left behind, remove with --reap: "
+	if reap {
+		look, done = watcher.Reap, "removed: "
+	}
+	found, err := look(ctx)
+	c := check{name: "leftovers", says: "none"}
+	if len(found) > 0 {
+		c.says, c.bad = done, !reap
+		for i, l := range found {
+			if i > 0 {
+				c.says += ", "
+			}
+			c.says += l.String()
+		}
+	}
+	if err != nil {
+		c.bad = true
+		c.says += "; " + err.Error()
+	}
+	return c
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/experiments/trial"
+)
+
+// choice is what of a subject is to be tried, as flags and arguments say it.
+type choice struct {
+	file   string
+	labels []string
+	seed   uint64
+}
+
+func (c *choice) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&c.file, "file", "f", "seatrial.yaml", "the subject `file`")
+	f.StringSliceVar(&c.labels, "label", nil, "only experiments with one of these `labels`")
+	f.Uint64Var(&c.seed, "seed", 0, "`number` that all random draws come from; 0 draws one and prints it")
+	cmd.ValidArgsFunction = func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return c.complete(typed), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// complete proposes experiments by what has been typed.
+func (c *choice) complete(typed string) []string {
+	_, plans, err := c.all()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, name := range trial.Names(plans) {
+		if strings.HasPrefix(name, typed) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// all reads the subject and plans everything that there is to try on it.
+func (c *choice) all() (*subject.Subject, []experiments.Plan, error) {
+	if c.seed == 0 {
+		now := uint64(time.Now().UnixNano()) //nolint:gosec // a time after 1970
+		c.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1
+	}
+	s, err := subject.Load(c.file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no %s; name the subject file with -f, or write one "+
+				"(seatrial schema subject tells its form)", c.file)
+		}
+		return nil, nil, usage(err)
+	}
+	own, err := trial.Own(s)
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	everything, err := trial.Merge(catalogue.All(), own)
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	plans, err := trial.Plans(everything, s, c.seed)
+	return s, plans, usage(err)
+}
+
+// chosen is all, cut down to what was asked for.
+func (c *choice) chosen(names []string) (*subject.Subject, []experiments.Plan, error) {
+	s, plans, err := c.all()
+	if err != nil {
+		return nil, nil, err
+	}
+	plans, err = trial.Select(plans, names, c.labels)
+	return s, plans, usage(err)
+}

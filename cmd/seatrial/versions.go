@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/environment/postgres"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// versions are those of the programs that the subject's environment is made of.
+func versions(ctx context.Context, s *subject.Subject) map[string]string {
+	out := map[string]string{}
+	for _, d := range s.Dependencies {
+		switch d.Kind {
+		case subject.Postgres:
+			if b, ok, err := postgres.Find(ctx, d.Bin); ok && err == nil {
+				out["postgres"] = number(b.Version)
+			}
+		case subject.Redis:
+			if v := printed(ctx, "redis-server", "--version"); v != "" {
+				out["redis"] = number(v)
+			}
+		}
+	}
+	if s.Service.Build != nil {
+		out["go"] = printed(ctx, "go", "env", "GOVERSION") // what the service is built with
+	}
+	return out
+}
+
+var numberOf = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// number is the version's number alone, where there is one.
+func number(version string) string {
+	if n := numberOf.FindString(version); n != "" {
+		return n
+	}
+	return version
+}
+
+// printed is the first line that a program prints; empty when it cannot run.
+func printed(ctx context.Context, name string, args ...string) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	b, err := exec.CommandContext(ctx, name, args...).Output()
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSpace(line)
+}
