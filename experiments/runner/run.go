@@ -56,6 +56,8 @@ func Run(
 		}
 		err = errors.Join(err, folder.Close())
 	}()
+	stopTicking := r.board.keepTurning()
+	defer stopTicking()
 	if err := r.whole(ctx, backend); err != nil {
 		r.aborted(ctx, err)
 		if ctx.Err() == nil && !errors.Is(err, errGate) {

@@ -87,6 +87,28 @@ func (b *board) turn() {
 	b.say()
 }
 
+// keepTurning turns the board until the function it returns is called.
+func (b *board) keepTurning() (stop func()) {
+	done := make(chan struct{})
+	var turning sync.WaitGroup
+	turning.Go(func() {
+		t := time.NewTicker(statusEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-t.C:
+				b.turn()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		turning.Wait()
+	}
+}
+
 func (b *board) saw(r journal.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
