@@ -23,7 +23,7 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 	}
 	shared := &store{values: map[string]*latest{}}
 	c := &compiler{
-		traffic: &traffic{seed: seed, store: shared, templates: newTemplates(shared)},
+		traffic: &traffic{seed: seed, store: shared, templates: newTemplates(shared), timeout: t.Timeout},
 		common:  t.Headers,
 		names:   map[string]bool{},
 		taken:   map[string]bool{},
@@ -180,6 +180,11 @@ func (c *compiler) parseHeaders(q *request) error {
 			continue // what it carries is yet to be captured
 		}
 		q.need(picked)
+		for _, capture := range picked {
+			if secretHeader(name) && !slices.Contains(c.secretNames, capture) {
+				c.secretNames = append(c.secretNames, capture)
+			}
+		}
 		h := header{name: name, value: value}
 		if !value.made {
 			h.fixed = []string{value.static}

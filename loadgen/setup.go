@@ -19,10 +19,14 @@ const shownBytes = 200
 // and captures from their answers. The error names the request that was not
 // answered with a success, the status and the beginning of its answer.
 func (s *Source) Setup(ctx context.Context, base string) error {
+	timeout := s.timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
 	client := &http.Client{
-		Transport:     Attack{Timeout: DefaultTimeout, MaxInFlight: 1}.transport(),
+		Transport:     Attack{Timeout: timeout, MaxInFlight: 1}.transport(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       DefaultTimeout,
+		Timeout:       timeout,
 	}
 	defer client.CloseIdleConnections()
 	only := &Source{traffic: s.traffic}

@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"slices"
 	"sort"
+	"time"
 )
 
 // Source yields the targets of hits: compiled traffic, or a part of it. All
@@ -29,6 +30,9 @@ type traffic struct {
 	setup     []*request
 	all       []*request
 	secrets   []string
+	// secretNames are captures that a header with a credential picks.
+	secretNames []string
+	timeout     time.Duration // of one request of the setup
 }
 
 // request is one compiled kind of request.
@@ -123,8 +127,10 @@ func (s *Source) Using(dependencies ...string) (*Source, error) {
 }
 
 // Secrets are texts that must not be written anywhere: the values of headers
-// that carry credentials.
-func (s *Source) Secrets() []string { return slices.Clone(s.secrets) }
+// that carry credentials, and what has been captured for them so far.
+func (s *Source) Secrets() []string {
+	return append(slices.Clone(s.secrets), s.store.all(s.secretNames)...)
+}
 
 // newSource is the part of a traffic that consists of the given requests.
 func newSource(t *traffic, requests []*request) (*Source, error) {

@@ -281,6 +281,9 @@ func TestSetupCapturesForTheLoad(t *testing.T) {
 	if err != nil || target.Path != "/items/17" || target.Header.Get("Authorization") != "Bearer t0" {
 		t.Errorf("after the setup: %+v, %v", target, err)
 	}
+	if diff := cmp.Diff([]string{"t0"}, s.Secrets()); diff != "" {
+		t.Errorf("secrets after the setup (-want +got):\n%s", diff)
+	}
 }
 
 func TestSetupErrors(t *testing.T) {

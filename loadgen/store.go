@@ -50,6 +50,18 @@ func (s *store) pick(name string, draw uint64) (string, bool) {
 	return l.ring[draw%uint64(len(l.ring))], true
 }
 
+// all returns the values of several names.
+func (s *store) all(names []string) (values []string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, name := range names {
+		if l := s.values[name]; l != nil {
+			values = append(values, l.ring...)
+		}
+	}
+	return values
+}
+
 // has says whether something was captured under each of the names.
 func (s *store) has(names []string) bool {
 	if len(names) == 0 {

@@ -14,7 +14,9 @@ type Traffic struct {
 	Port string `yaml:"port" json:"port,omitempty"`
 	// Headers are sent with every request, also those of the setup. Values may
 	// refer to the environment or a file: ${env.TOKEN}, ${file.token.txt};
-	// such values are secret and never written out.
+	// such values are secret and never written out. They are templates too:
+	// Authorization: Bearer {{pick "token"}}; a request of the setup that comes
+	// before the capture goes without such a header.
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
 	// Setup is done once, in order, before any load: log in, seed.
 	Setup []Request `yaml:"setup" json:"setup,omitempty"`
