@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
@@ -103,6 +104,7 @@ type planner struct {
 	kind     string // instantiated for; empty when for none
 	replicas []string
 	replica  string // drawn from the seed
+	draws    *rand.Rand
 }
 
 func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string) ([]Plan, error) {
@@ -123,7 +125,8 @@ func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string)
 		SteadyFor: e.SteadyState.For, RecoverFor: e.Recovery, SettleFor: e.Settle, Rate: max(e.Load.Rate, 0),
 	}}
 	p.replicas = ReplicaNames(&own, own.Service.Replicas)
-	p.replica = p.replicas[draws(seed, name).IntN(len(p.replicas))]
+	p.draws = draws(seed, name)
+	p.replica = p.replicas[p.draws.IntN(len(p.replicas))]
 	if err := p.build(); err != nil {
 		return nil, fmt.Errorf("plan %s: %w", name, err)
 	}
@@ -260,6 +263,7 @@ func (p *planner) step(s Step) error {
 	if err != nil {
 		return err
 	}
+	p.seed(s.Action)
 	for i, target := range targets {
 		do := s.Action
 		if i > 0 {
@@ -280,6 +284,20 @@ func (p *planner) step(s Step) error {
 		}})
 	}
 	return nil
+}
+
+// seed gives an action that makes draws of its own a seed from the plan's,
+// unless the file states one.
+func (p *planner) seed(a Action) {
+	drawn := p.draws.Uint64() >> 1 // for files: a signed number
+	v := reflect.Indirect(reflect.ValueOf(paramsOf(a)))
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	seed := v.FieldByName("Seed")
+	if seed.IsValid() && seed.Kind() == reflect.Uint64 && seed.Uint() == 0 {
+		seed.SetUint(drawn)
+	}
 }
 
 func (p *planner) resolveOn(on string) ([]string, error) {

@@ -19,8 +19,8 @@ var files embed.FS
 // order is that in which a trial tries them: the quick ones first, so that the
 // first verdict is soon there. Those that are not in it come last.
 var order = []string{
-	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs", "postgres-down",
-	"pool-exhausted", "overload", "graceful-shutdown", "drain-deadline", "rolling-restart",
+	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
+	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "drain-deadline", "rolling-restart",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

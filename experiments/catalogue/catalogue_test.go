@@ -149,3 +149,31 @@ func TestMarshalCatalogue(t *testing.T) {
 		}
 	}
 }
+
+// TestSavedPlan writes the resolved experiment of every plan to a file, as a
+// trial's folder holds it, and plans it again: the plan is the same.
+func TestSavedPlan(t *testing.T) {
+	for _, e := range All() {
+		plans, err := experiments.NewPlan(e, sample(t), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plans {
+			b, err := experiments.Marshal(p.Experiment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved, err := experiments.Decode("saved.yaml", b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := experiments.NewPlan(saved, sample(t), 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(p.String(), again[0].String()); diff != "" {
+				t.Errorf("%s (-plan +planned again):\n%s", p.Name, diff)
+			}
+		}
+	}
+}
