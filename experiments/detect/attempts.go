@@ -107,7 +107,7 @@ func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn in
 		"calls (%v), tied by %s", limit, on, s, len(worst), len(failed), lengths, c.tied)
 	switch {
 	case len(worst) > limit+warn:
-		return f.violated("%s", said)
+		return f.violated("%s; bound the attempts, those of nested clients together", said)
 	case len(failed) == 0:
 		return f.unknown("none of the %d calls at %s in %v failed, so nothing was tried again", c.calls, on, s)
 	case len(failed) < d.MinSamples:

@@ -14,6 +14,7 @@ const ms = time.Millisecond
 func TestAttempts(t *testing.T) {
 	gaps := func(n int) []time.Duration { return constantGaps(n, 50*ms) }
 	stated := func(h *journal.Header) { h.Defaults = nil }
+	d := Attempts{MinSamples: 20}
 	for _, tt := range []struct {
 		name string
 		d    Attempts
@@ -21,20 +22,20 @@ func TestAttempts(t *testing.T) {
 		want Outcome
 		says string
 	}{
-		{"three", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(2)...), Held, "3 at most"},
-		{"four", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(3)...), Held, "tied by the request id"},
-		{"five", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(4)...), Held, "one more than the default"},
-		{"six", Attempts{MinSamples: 20}, newStubCalls().calm().failing(25, gaps(5)...), Violated, "6 at most"},
-		{"five, but four were stated", Attempts{MinSamples: 20}, newStubCalls(stated).calm().failing(25, gaps(4)...), Violated, "5"},
-		{"three, but two are asked for", Attempts{Max: 2, MinSamples: 20}, newStubCalls().failing(25, gaps(2)...), Violated, "3 at"},
-		{"nineteen calls", Attempts{MinSamples: 20}, newStubCalls().calm().failing(19, gaps(2)...), Unknown, "20 failed logical"},
-		{"one of many, certain all the same", Attempts{MinSamples: 20}, newStubCalls().failing(1, gaps(9)...), Violated, "10 at"},
-		{"none failed", Attempts{MinSamples: 20}, func() *stubCalls {
+		{"three", d, newStubCalls().calm().failing(25, gaps(2)...), Held, "3 at most"},
+		{"four", d, newStubCalls().calm().failing(25, gaps(3)...), Held, "tied by the request id"},
+		{"five", d, newStubCalls().calm().failing(25, gaps(4)...), Held, "one more than the default"},
+		{"six", d, newStubCalls().calm().failing(25, gaps(5)...), Violated, "6 at most"},
+		{"five, but four were stated", d, newStubCalls(stated).calm().failing(25, gaps(4)...), Violated, "5"},
+		{"three, but two are asked for", Attempts{Max: 2}, newStubCalls().failing(25, gaps(2)...), Violated, "3 at"},
+		{"nineteen calls", d, newStubCalls().calm().failing(19, gaps(2)...), Unknown, "20 failed logical"},
+		{"one of many, certain all the same", d, newStubCalls().failing(1, gaps(9)...), Violated, "10 at"},
+		{"none failed", d, func() *stubCalls {
 			s := newStubCalls().calm()
 			s.play(faultFrom+1, 200)
 			return s
 		}(), Unknown, "none of the 1 calls"},
-		{"nothing arrived", Attempts{MinSamples: 20}, newStubCalls().calm(), Unknown, "no call arrived"},
+		{"nothing arrived", d, newStubCalls().calm(), Unknown, "no call arrived"},
 		{"no such dependency", Attempts{On: "db"}, newStubCalls(), NotApplicable, "no http dependency"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { expect(t, tt.d.Detect(tt.j), tt.want, tt.says) })

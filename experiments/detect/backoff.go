@@ -150,14 +150,14 @@ func (d *BackoffGrowth) judge(f Finding, c callsIn, on string, s span) Finding {
 		measured("gaps", float64(k), "1", len(last)),
 		measured("gap_first", trimmedMean(first, growthTrim), "s", len(first)),
 		measured("gap_last", trimmedMean(last, growthTrim), "s", len(last)))
-	said := fmt.Sprintf("promised: attempts wait longer and longer; seen in %v: the first wait before a retry of %s is %s "+
-		"and the last of %d is %s on average, %.2f times as long where %.2f is needed (%d logical calls, tied by %s)",
+	said := fmt.Sprintf("promised: attempts wait longer and longer; seen in %v: the first wait before a retry of %s is "+
+		"%s and the last of %d is %s on average, %.2f times as long where %.2f is needed (%d logical calls, tied by %s)",
 		s, on, briefSeconds(trimmedMean(first, growthTrim)), k, briefSeconds(trimmedMean(last, growthTrim)),
 		grown, needed, len(last), c.tied)
 	if grown >= needed {
 		return f.held("%s", said)
 	}
-	return f.violated("%s", said)
+	return f.violated("%s; double the wait with each attempt, up to a bound", said)
 }
 
 func (d *BackoffGrowth) tooFew(f Finding, gaps retryGaps, on string, s span) Finding {

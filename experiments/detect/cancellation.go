@@ -334,8 +334,8 @@ func (w *work) evidence() []Evidence {
 
 func (w *work) judge(f Finding, on string, need int) Finding {
 	n, late := len(w.ends), w.late()
-	said := fmt.Sprintf("promised: work at %s ends within %s of its caller's hanging up; seen: it did for %d of %d requests "+
-		"that we hung up on (%s)", on, brief(w.within), n-late, n, w.seenBy)
+	said := fmt.Sprintf("promised: work at %s ends within %s of its caller's hanging up; seen: it did for %d of %d "+
+		"requests that we hung up on (%s)", on, brief(w.within), n-late, n, w.seenBy)
 	switch {
 	case n < need:
 		return f.unknown("only %d of the %d requests that we hung up on had work under way at %s, and %d are needed",

@@ -9,7 +9,9 @@ import (
 
 // hangUps is a journal in which we hung up on n requests, 200 ms after each was
 // sent, 300 ms apart; work does what the service did for each.
-func hangUps(n int, edit func(*journal.Header), work func(m *journal.Memory, i int, r journal.Request)) *journal.Memory {
+func hangUps(
+	n int, edit func(*journal.Header), work func(m *journal.Memory, i int, r journal.Request),
+) *journal.Memory {
 	m := fixture(func(h *journal.Header) {
 		if edit != nil {
 			edit(h)
@@ -59,6 +61,8 @@ func some(k int, id bool) func(*journal.Memory, int, journal.Request) {
 }
 
 func TestCancellation(t *testing.T) {
+	unread := func(h *journal.Header) { h.Routes[0].UnreadBody = true }
+	aimless := func(h *journal.Header) { h.Target = "mail" }
 	for _, tt := range []struct {
 		name string
 		j    journal.Journal
@@ -77,8 +81,8 @@ func TestCancellation(t *testing.T) {
 		{"no work under way", hangUps(20, nil, nil), Unknown, "only 0 of the 20"},
 		{"by time", hangUps(20, nil, some(20, false)), Violated, "told by their time"},
 		{"nobody hung up", fixture(), Unknown, "we hung up on no request"},
-		{"unread bodies", hangUps(20, func(h *journal.Header) { h.Routes[0].UnreadBody = true }, some(20, true)), NotApplicable, "20 requests"},
-		{"no such dependency", hangUps(20, func(h *journal.Header) { h.Target = "mail" }, nil), Unknown, "no dependency whose work"},
+		{"unread bodies", hangUps(20, unread, some(20, true)), NotApplicable, "20 requests"},
+		{"no such dependency", hangUps(20, aimless, nil), Unknown, "no dependency whose work"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			expect(t, (&Cancellation{MinSamples: 20}).Detect(tt.j), tt.want, tt.says)
@@ -125,7 +129,8 @@ func statements(every, after time.Duration) *journal.Memory {
 		a := journal.Activity{}
 		for i, r := range requests {
 			if at > r.Sent.Add(3*ms) && at < r.Done.Add(after) {
-				a.Backends = append(a.Backends, journal.Backend{PID: 100 + i, State: "active", QueryAge: at.Sub(r.Sent.Add(3 * ms))})
+				age := at.Sub(r.Sent.Add(3 * ms))
+				a.Backends = append(a.Backends, journal.Backend{PID: 100 + i, State: "active", QueryAge: age})
 			}
 		}
 		a.Backends = append(a.Backends, journal.Backend{PID: 7, State: "idle"})

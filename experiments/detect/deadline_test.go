@@ -96,7 +96,8 @@ func TestDeadlineCounts(t *testing.T) {
 // A call that was still open when the recording ended says something only when
 // it had been open for long.
 func TestDeadlineOpenCalls(t *testing.T) {
-	for age, want := range map[time.Duration]Outcome{time.Second: Held, 7 * time.Second: Unknown, 15 * time.Second: Violated} {
+	s := time.Second
+	for age, want := range map[time.Duration]Outcome{s: Held, 7 * s: Unknown, 15 * s: Violated} {
 		m := hanging(2*time.Second, 2*time.Second, nil)
 		m.Record(journal.Entry{At: 4 * sec, On: "payments", Body: journal.Call{Open: true, Age: age}})
 		expect(t, (&Deadline{Slack: 500 * ms, MinSamples: 20}).Detect(m), want)

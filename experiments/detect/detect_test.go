@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,44 @@ func save(t *testing.T, dir string, j journal.Journal) {
 	}
 	if err := os.Remove(filepath.Join(dir, journal.CSVFile)); err != nil {
 		t.Fatal(err)
+	}
+	// The wall clock would make every update a change.
+	entries := filepath.Join(dir, journal.EntriesFile)
+	text, err := os.ReadFile(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = started.ReplaceAll(text, []byte(`"started":"2026-01-01T00:00:00Z"`))
+	if err := os.WriteFile(entries, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var started = regexp.MustCompile(`"started":"[^"]*"`)
+
+// What docs/findings.md quotes is what the detectors say.
+func TestFindingsPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/findings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(strings.ReplaceAll(string(page), "\n> ", " ")), " ")
+	for _, path := range []string{
+		"idempotent_retries/violated-fresh-key", "jitter/violated-none", "success/unknown-few-bad",
+		"latency/unknown-late-generator",
+	} {
+		kind, _, _ := strings.Cut(path, "/")
+		d, err := New(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := journal.Open(filepath.Join(recorded, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reason := d.Detect(j).Reason; !strings.Contains(text, reason) {
+			t.Errorf("docs/findings.md does not quote %s: %s", path, reason)
+		}
 	}
 }
 

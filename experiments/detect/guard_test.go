@@ -93,7 +93,8 @@ func TestNoiseGuard(t *testing.T) {
 			s.Overshoots[i] = overshoot
 		}
 		m.Record(journal.Entry{At: sec, Body: s})
-		m.Record(journal.Entry{At: sec, Body: journal.Sleeper{Sleep: controlSleep, Overshoots: constantGaps(100, time.Second)}})
+		long := journal.Sleeper{Sleep: controlSleep, Overshoots: constantGaps(100, time.Second)}
+		m.Record(journal.Entry{At: sec, Body: long})
 		return m
 	}
 	for _, tt := range []struct {
@@ -175,7 +176,8 @@ func TestCleanupGuard(t *testing.T) {
 	step(open, 0, faultFrom, 0)
 	failed := fixture()
 	step(failed, 0, faultFrom, faultTo)
-	failed.Record(journal.Entry{At: 14 * sec, Body: journal.StepEvent{Phase: journal.PhaseFailed, Error: "proxy answered 503"}})
+	wedged := journal.StepEvent{Phase: journal.PhaseFailed, Error: "proxy answered 503"}
+	failed.Record(journal.Entry{At: 14 * sec, Body: wedged})
 	dead := fixture()
 	step(dead, 0, faultFrom, faultTo)
 	roundTrips(dead, 0, journal.ErrRefused)

@@ -164,12 +164,12 @@ func (d *IdempotentRetries) judge(f Finding, r repeats, c callsIn, on string, s 
 			}
 		}
 	}
-	said := fmt.Sprintf("promised: a write whose fate is not known is repeated only with one Idempotency-Key and one body; "+
-		"seen at %s in %v: %d of %d writes left in doubt were sent again otherwise (tied by %s)",
+	said := fmt.Sprintf("promised: a write whose fate is not known is repeated only with one Idempotency-Key and one "+
+		"body; seen at %s in %v: %d of %d writes left in doubt were sent again otherwise (tied by %s)",
 		on, s, len(r.unsafe), r.inDoubt, c.tied)
 	switch {
 	case len(r.unsafe) > 0:
-		return f.violated("%s", said)
+		return f.violated("%s; draw the key before the first attempt and send it with each, or do not repeat", said)
 	case len(r.sharedKey) > 0:
 		return f.violated("promised: every logical write has an Idempotency-Key of its own; seen at %s in %v: %d of %d "+
 			"writes came with the key of another (tied by %s)", on, s, len(r.sharedKey), r.writes, c.tied)

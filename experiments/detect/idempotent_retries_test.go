@@ -30,6 +30,10 @@ func writes(n, attempts, status int, mark func(logical, attempt int, c *journal.
 	return s.failing(n, constantGaps(attempts-1, 50*ms)...)
 }
 
+func method(m string) func(int, int, *journal.Call) {
+	return func(_, _ int, c *journal.Call) { c.Method = m }
+}
+
 func oneKey(l, _ int, c *journal.Call)   { c.IdempotencyKey = fmt.Sprint("k", l) }
 func freshKey(l, a int, c *journal.Call) { c.IdempotencyKey = fmt.Sprint("k", l, "/", a) }
 
@@ -57,8 +61,8 @@ func TestIdempotentRetries(t *testing.T) {
 		}), Violated, "the key of another"},
 		{"too few", writes(29, 1, 500, nil), Unknown, "30 writes in doubt are needed"},
 		{"refused only", writes(40, 2, 503, nil), Unknown, "0 of 0 writes left in doubt"},
-		{"reads may be repeated", writes(40, 3, 500, func(_, _ int, c *journal.Call) { c.Method = "GET" }), Unknown, "no POST"},
-		{"idempotent by method", writes(40, 3, 500, func(_, _ int, c *journal.Call) { c.Method = "PUT" }), Unknown, "no POST"},
+		{"reads may be repeated", writes(40, 3, 500, method("GET")), Unknown, "no POST"},
+		{"idempotent by method", writes(40, 3, 500, method("PUT")), Unknown, "no POST"},
 		{"not read to its end", writes(40, 3, 0, func(_, _ int, c *journal.Call) { c.BodyRead = false }), Unknown, "0 of 0"},
 		{"untied", func() journal.Journal {
 			s := writes(40, 2, 500, func(_, _ int, c *journal.Call) { c.RequestID, c.BodyHash = "", "same" })

@@ -169,7 +169,7 @@ func (d *Jitter) judge(f Finding, c callsIn, control, beside []float64, on strin
 		}
 		return f.held("%s; it looks like %s", said, m.family(gaps.nth(1, k), gap2))
 	case Violated:
-		return f.violated("%s", said)
+		return f.violated("%s; draw each wait at random, such as between nothing and its full length", said)
 	}
 	return f.unknown("%s: this machine is too noisy to see a spread of 5 %%", said)
 }

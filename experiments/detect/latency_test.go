@@ -44,7 +44,8 @@ func TestLatency(t *testing.T) {
 		{"late generator, quick service", Latency{}, late(1200*time.Millisecond, nil), Unknown, "the generator was late"},
 		{
 			"late generator, slow service",
-			Latency{}, late(200*time.Millisecond, slow(1, 2*time.Second)),
+			Latency{},
+			late(200*time.Millisecond, slow(1, 2*time.Second)),
 			Violated, "even from the actual sending",
 		},
 		{"late generator, quick all the same", Latency{}, late(200*time.Millisecond, nil), Held, ""},

@@ -175,12 +175,10 @@ func (w recoveryWatch) judge(f Finding, within time.Duration, ratio, steady floa
 	again := w.after(took)
 	againRatio, _ := again.ratio()
 	_, againUpper := wilson(again.ok, again.sent)
-	f.Quantities = []journal.Quantity{
-		measured("watched", w.watched().Seconds(), "s", w.hits),
-		bounded("steady_again_ratio", againRatio, "1", ">=", steady, again.sent),
-	}
+	f.Quantities = []journal.Quantity{measured("watched", w.watched().Seconds(), "s", w.hits)}
 	if ok {
-		f.Quantities = append(f.Quantities, boundedTime("time_to_recovery", took, within, w.hits))
+		f.Quantities = append(f.Quantities, boundedTime("time_to_recovery", took, within, w.hits),
+			bounded("steady_again_ratio", againRatio, "1", ">=", steady, again.sent))
 	}
 	f.Evidence = w.bad
 	promised := fmt.Sprintf("promised: good again (%s of the answers in %v) within %v of the last step",

@@ -31,7 +31,8 @@ func TestRecovery(t *testing.T) {
 		{"not while watched too short", Recovery{}, until(time.Minute), Unknown, "recovery longer"},
 		{"window longer than watched", Recovery{Window: 10 * time.Second}, nil, Unknown, "at least one window"},
 		{
-			"recovers and falls again", Recovery{Within: 5 * time.Second},
+			"recovers and falls again",
+			Recovery{Within: 5 * time.Second},
 			func(_ int, r *journal.Request) {
 				if r.Due >= faultTo.Add(5500*time.Millisecond) {
 					fail(r, 503, time.Millisecond)
@@ -39,7 +40,8 @@ func TestRecovery(t *testing.T) {
 			}, Violated, "not recovered",
 		},
 		{
-			"few bad ones for ever", Recovery{Ratio: 0.9, Within: 5 * time.Second},
+			"few bad ones for ever",
+			Recovery{Ratio: 0.9, Within: 5 * time.Second},
 			func(i int, r *journal.Request) {
 				if r.Due >= faultFrom && i%20 == 0 {
 					fail(r, 500, time.Millisecond)
@@ -47,7 +49,8 @@ func TestRecovery(t *testing.T) {
 			}, Violated, "99.5 % are promised",
 		},
 		{
-			"dropped hits hide it", Recovery{Within: time.Second},
+			"dropped hits hide it",
+			Recovery{Within: time.Second},
 			func(_ int, r *journal.Request) {
 				if r.Due >= faultFrom && r.Due < faultTo.Add(4*time.Second) {
 					drop(r)

@@ -18,8 +18,10 @@ func twoFaults() *journal.Memory {
 	m := fixture(func(h *journal.Header) {
 		h.LoadFor = 40 * time.Second
 		h.Method = []journal.PlannedStep{
-			{Name: "slow", Class: "fault"}, {Name: "slower", Class: "fault"},
-			{Name: "down", Class: "fault"}, {Name: "restart", Class: "operation"},
+			{Name: "slow", Class: "fault"},
+			{Name: "slower", Class: "fault"},
+			{Name: "down", Class: "fault"},
+			{Name: "restart", Class: "operation"},
 		}
 	})
 	step(m, 0, 3*sec, 6*sec)
@@ -115,13 +117,17 @@ func TestSpanRequests(t *testing.T) {
 	}
 	m := fixture()
 	step(m, 0, faultFrom, faultTo)
-	m.Request(at(sec, sec, sec+1))                                                           // 0: steady
-	m.Request(at(2*sec, 2*sec, 4*sec))                                                       // 1: due in the steady state, caught by the fault
-	m.Request(at(4*sec, 4*sec, 5*sec))                                                       // 2: fault
-	m.Request(at(12*sec, 12*sec, 14*sec))                                                    // 3: due in the fault, ended by its revert
-	m.Request(at(12*sec, 13*sec+5, 14*sec))                                                  // 4: due in the fault, sent after it
-	m.Request(journal.Request{Due: 12 * sec, Sent: 14 * sec, Done: 14 * sec, Dropped: true}) // 5: dropped
-	m.Request(at(15*sec, 15*sec, 16*sec))                                                    // 6: after
+	for _, r := range []journal.Request{
+		at(sec, sec, sec+1),          // steady
+		at(2*sec, 2*sec, 4*sec),      // due in the steady state, caught by the fault
+		at(4*sec, 4*sec, 5*sec),      // fault
+		at(12*sec, 12*sec, 14*sec),   // due in the fault, ended by its revert
+		at(12*sec, 13*sec+5, 14*sec), // due in the fault, sent after it
+		{Due: 12 * sec, Sent: 14 * sec, Done: 14 * sec, Dropped: true},
+		at(15*sec, 15*sec, 16*sec), // after
+	} {
+		m.Request(r)
+	}
 	dues := func(during string) (out []journal.Instant) {
 		s, err := resolve(m, during, "")
 		if err != nil {
