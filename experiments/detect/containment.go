@@ -38,7 +38,7 @@ type Containment struct {
 
 var _ = register(Info{
 	Kind: "containment", ID: "D20", Checklist: []string{"3.6"}, Class: Rate,
-	Summary: "an unstable dependency is no longer asked, what does not use it goes on, and it is used again when it is back",
+	Summary: "an unstable dependency is left alone, what does not use it goes on, and it is used again when back",
 }, func() Detector { return &Containment{Ratio: 0.5} })
 
 const (
@@ -78,8 +78,8 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 	if judged == 0 {
 		return d.unknown("no step broke an http dependency, so there was nothing to contain")
 	}
-	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went on, "+
-		"and it was used again afterwards", h.Target, judged, valueOf(d.Quantities, "calls_per_request"))
+	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went "+
+		"on, and it was used again afterwards", h.Target, judged, valueOf(d.Quantities, "calls_per_request"))
 }
 
 func (p *Containment) step(d *docket, j journal.Journal, s faultStep) {
@@ -142,8 +142,9 @@ func (p *Containment) asked(d *docket, j journal.Journal, s faultStep, using []s
 	case p.Cap > 0 && c.inFlight <= capped:
 		d.note("%s was still asked %.2g times per request, but by at most %d calls at once", s.Target, perRequest, c.inFlight)
 	default:
-		d.against("promised to leave a broken dependency alone; %s got %.2g calls per request between %v and %v (at most %.2g), "+
-			"up to %d at once: add a circuit breaker or a bulkhead", s.Target, perRequest, end.From, end.To, p.Ratio, c.inFlight)
+		d.against("promised to leave a broken dependency alone; %s got %.2g calls per request between %v and %v (at most "+
+			"%.2g), up to %d at once: add a circuit breaker or a bulkhead",
+			s.Target, perRequest, end.From, end.To, p.Ratio, c.inFlight)
 		d.point(c.worst)
 	}
 	return true
@@ -221,7 +222,8 @@ func (p *Containment) latency(d *docket, j journal.Journal, s faultStep, routes 
 		d.doubt("there are only %d good answers in the steady state to compare latencies with", before.count())
 	case raw.at(0.99) > bound:
 		d.against("promised that what does without %s goes on; while it was broken its p99 was %v, above %v (%d × the %v "+
-			"before, and %v)", s.Target, brief(during.at(0.99)), brief(bound), latencyRatio, brief(before.at(0.99)), latencySlack)
+			"before, and %v)", s.Target, brief(during.at(0.99)), brief(bound),
+			latencyRatio, brief(before.at(0.99)), latencySlack)
 	case during.at(0.99) > bound:
 		d.doubt("the p99 of %v is above %v only because the load generator was late", brief(during.at(0.99)), brief(bound))
 	}
@@ -246,7 +248,7 @@ func (p *Containment) recovery(d *docket, j journal.Journal, s faultStep, using 
 	seen := watch(j, span{windows: []journal.Window{w}}, time.Second, using)
 	took, ok := seen.recovered(recoveredAt, true)
 	switch {
-	case w.To != 0 && w.To.Sub(w.From) < p.RecoversWithin && !(ok && seen.hits >= fewestHits):
+	case w.To != 0 && w.To.Sub(w.From) < p.RecoversWithin && (!ok || seen.hits < fewestHits):
 		// The next step came first, or the load ended: nothing can be held
 		// against the service, and of the last step something must be known.
 		if last, err := lastStepEnd(j); err == nil && last == s.Reverted {

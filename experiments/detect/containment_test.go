@@ -23,7 +23,8 @@ func containedMade(perRequest, good float64) *made {
 		m.at(5+0.1*float64(i), "payments", journal.Call{Method: "POST", HungUp: true, HungUpAfter: time.Second})
 	}
 	for i := range int(250 * perRequest) {
-		m.at(15+float64(i)*10/(250*perRequest), "payments", journal.Call{Method: "POST", HungUp: true, HungUpAfter: time.Second})
+		at := 15 + float64(i)*10/(250*perRequest)
+		m.at(at, "payments", journal.Call{Method: "POST", HungUp: true, HungUpAfter: time.Second})
 	}
 	return m
 }
@@ -68,15 +69,21 @@ func TestContainment(t *testing.T) {
 		{"good after 29 s", 0.02, 54, nothing, Held, ""},
 		{"good after 31 s", 0.02, 56.2, nothing, Violated, "does the breaker close again?"},
 		{"never good again", 0.02, 70, nothing, Violated, "does the breaker close again?"},
-		{"watched too briefly", 0.02, 70, func(m *made) { m.header.LoadFor = 40 * time.Second }, Unknown,
-			"make the experiment's recovery longer"},
+		{
+			"watched too briefly", 0.02, 70, func(m *made) { m.header.LoadFor = 40 * time.Second }, Unknown,
+			"make the experiment's recovery longer",
+		},
 		{"still asked with 4xx", 1, 28, answersWith(400), Held, ""},
 		{"4xx opens the breaker", 0.3, 28, answersWith(400), Violated, "do not count 4xx"},
 		{"503 is an outage", 1, 28, answersWith(503), Violated, "add a circuit breaker"},
-		{"nothing declared to do without", 0.02, 28, func(m *made) { m.header.Routes[1].Uses = nil }, Unknown,
-			"no request of the traffic is declared to do without payments"},
-		{"nothing declared to use it", 0.02, 28, func(m *made) { m.header.Routes[0].Uses = nil }, Unknown,
-			"is declared to use payments"},
+		{
+			"nothing declared to do without", 0.02, 28, func(m *made) { m.header.Routes[1].Uses = nil }, Unknown,
+			"no request of the traffic is declared to do without payments",
+		},
+		{
+			"nothing declared to use it", 0.02, 28, func(m *made) { m.header.Routes[0].Uses = nil }, Unknown,
+			"is declared to use payments",
+		},
 		{"no requests", 0.02, 28, func(m *made) { m.requests = nil }, Unknown, "only 0 requests that use payments"},
 		{"too short", 0.02, 28, func(m *made) {
 			for i, e := range m.entries {

@@ -96,11 +96,11 @@ func (p *DrainDeadline) hanging(d *docket, j journal.Journal, s *stop) {
 	d.point(worst)
 	switch {
 	case longest < p.Hangs:
-		d.doubt("of %d requests under way at %s none went on for %v: have a dependency hang, or a client that never finishes "+
-			"its body", flying, p.Signal, p.Hangs)
+		d.doubt("of %d requests under way at %s none went on for %v: have a dependency hang, or a client that never "+
+			"finishes its body", flying, p.Signal, p.Hangs)
 	case longest < p.Grace:
-		d.note("the longest request went on for %v after %s, which is shorter than the %v allowed: the service's own timeouts "+
-			"ended it, and the drain's deadline may not have been reached", brief(longest), p.Signal, p.Grace)
+		d.note("the longest request went on for %v after %s, which is shorter than the %v allowed: the service's own "+
+			"timeouts ended it, and the drain's deadline may not have been reached", brief(longest), p.Signal, p.Grace)
 	}
 }
 
@@ -112,7 +112,8 @@ func (p *DrainDeadline) exit(d *docket, s *stop) {
 			d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)
 			return
 		}
-		d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a deadline",
+		d.against("promised to have ended %v after %s; %s was still there %v after it: give "+
+			"Shutdown a context with a deadline",
 			p.Grace, p.Signal, s.replica, brief(s.end.Sub(s.at)))
 		return
 	}
@@ -121,8 +122,8 @@ func (p *DrainDeadline) exit(d *docket, s *stop) {
 	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
 	switch {
 	case s.exit.Asked != "" && s.exit.Asked != p.Signal:
-		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give Shutdown "+
-			"a context with a deadline", p.Grace, p.Signal, s.replica, brief(took), s.exit.Asked)
+		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give "+
+			"Shutdown a context with a deadline", p.Grace, p.Signal, s.replica, brief(took), s.exit.Asked)
 	case took > p.Grace:
 		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline",
 			p.Grace, p.Signal, s.replica, brief(took))

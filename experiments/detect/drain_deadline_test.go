@@ -47,8 +47,10 @@ func TestDrainDeadline(t *testing.T) {
 		{"own timeout first", 2, 7, nothing, Held, "the drain's deadline may not have been reached"},
 		{"just within the grace", 12, 17, nothing, Held, ""},
 		{"beyond it", 12, 17.1, nothing, Violated, "give Shutdown a context with a deadline"},
-		{"killed", 12, 17, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,
-			"had to be ended with SIGKILL"},
+		{
+			"killed", 12, 17, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,
+			"had to be ended with SIGKILL",
+		},
 		{"still there", 12, 17, without[journal.Exited], Violated, "was still there"},
 		{"end not seen", 12, 17, func(m *made) {
 			m.header.Promises.DrainsWithin = 20 * time.Second
@@ -56,8 +58,10 @@ func TestDrainDeadline(t *testing.T) {
 		}, Unknown, "before replica-1 had ended"},
 		{"nothing hung", 0.9, 6, nothing, Unknown, "none went on for 1s"},
 		{"nothing under way", 9, 14, func(m *made) { m.requests = nil }, Unknown, "of 0 requests under way"},
-		{"no handler", 9, 5.1, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
-			"it has no handler for it"},
+		{
+			"no handler", 9, 5.1, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
+			"it has no handler for it",
+		},
 		{"exit code of a panic", 9, 14, exits(journal.Exited{Code: 2, Asked: "SIGTERM"}), Violated, "ended with code 2"},
 		{"panic on the second signal", 9, 14, func(m *made) {
 			m.at(6, "replica-1", journal.Signalled{Signal: "SIGTERM"})
@@ -66,9 +70,14 @@ func TestDrainDeadline(t *testing.T) {
 		{"second signal is harmless", 9, 14, func(m *made) {
 			m.at(6, "replica-1", journal.Signalled{Signal: "SIGTERM"})
 		}, Held, "after 9s"},
-		{"transaction left open", 9, 14, holds(journal.Backend{State: "idle in transaction", XactAge: 3 * time.Second}),
-			Violated, "was still open 2.5s after its end"},
-		{"younger transaction", 9, 14, holds(journal.Backend{State: "idle in transaction", XactAge: 2 * time.Second}), Held, ""},
+		{
+			"transaction left open", 9, 14, holds(journal.Backend{State: "idle in transaction", XactAge: 3 * time.Second}),
+			Violated, "was still open 2.5s after its end",
+		},
+		{
+			"younger transaction", 9, 14, holds(journal.Backend{State: "idle in transaction", XactAge: 2 * time.Second}),
+			Held, "",
+		},
 		{"transaction in the lock", 9, 14, holds(journal.Backend{WaitType: "Lock", XactAge: 9 * time.Second}), Held, ""},
 		{"no signal", 9, 14, without[journal.Signalled], Unknown, "no replica was sent SIGTERM"},
 	}

@@ -70,8 +70,8 @@ func (p *Drain) newcomers(d *docket, j journal.Journal, s *stop) {
 	case lost > 0 && before > 0:
 		d.doubt("new connections to %s failed before %s too (%d times)", s.replica, p.Signal, before)
 	case lost > 0:
-		d.against("promised to serve new connections for %v after turning unready; %d of %d were not (%s): keep the listener "+
-			"open until the balancer has heard of it", delay, lost, served+lost, words)
+		d.against("promised to serve new connections for %v after turning unready; %d of %d were not (%s): keep the "+
+			"listener open until the balancer has heard of it", delay, lost, served+lost, words)
 	case served < p.AtLeast:
 		d.doubt("only %d requests of attack %q came to %s on new connections between %v and %v",
 			served, p.Newcomers, s.replica, w.From, w.To)

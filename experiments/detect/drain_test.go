@@ -96,16 +96,22 @@ func TestDrain(t *testing.T) {
 		{"never unready", 8, 8, 8, nothing, Violated, "still answered 200"},
 		{"closed too early", 5.1, 6.9, 8, nothing, Violated, "promised to serve new connections for 2s"},
 		{"closed before the flip", 5.1, 5, 8, nothing, Violated, "keep the listener open"},
-		{"lost in flight", 5.1, 7.3, 8, lose("in-flight", 3, err(journal.ErrEOF, true)), Violated,
-			"3 of the 20 that replica-1 had at SIGTERM were lost (3 × eof)"},
-		{"in flight answered 503", 5.1, 7.3, 8, lose("in-flight", 1, func(r *journal.Request) { r.Code = 503 }),
-			Violated, "were lost (1 × 503)"},
+		{
+			"lost in flight", 5.1, 7.3, 8, lose("in-flight", 3, err(journal.ErrEOF, true)), Violated,
+			"3 of the 20 that replica-1 had at SIGTERM were lost (3 × eof)",
+		},
+		{
+			"in flight answered 503", 5.1, 7.3, 8, lose("in-flight", 1, func(r *journal.Request) { r.Code = 503 }),
+			Violated, "were lost (1 × 503)",
+		},
 		{"nothing in flight", 5.1, 7.3, 8, func(m *made) {
 			m.change(func(r *journal.Request) { r.Done = min(r.Done, r.Sent+secs(0.01)) })
 		}, Unknown, "only 0 requests of attack"},
 		{"lost load", 5.1, 7.3, 8, lose("load", 60, err(journal.ErrRefused, false)), Violated, "of the load failed"},
-		{"answered badly before too", 5.1, 7.3, 8, lose("load", 60, func(r *journal.Request) { r.Code = 504 }), Held,
-			"but so were others before SIGTERM"},
+		{
+			"answered badly before too", 5.1, 7.3, 8, lose("load", 60, func(r *journal.Request) { r.Code = 504 }), Held,
+			"but so were others before SIGTERM",
+		},
 		{"answered badly only now", 5.1, 7.3, 8, func(m *made) {
 			m.change(func(r *journal.Request) {
 				if r.Attack == "load" && r.Due > secs(5.5) && r.Due < secs(5.6) {
@@ -117,12 +123,18 @@ func TestDrain(t *testing.T) {
 		{"race without a notice", 5.1, 7.3, 8, lateLoad("create", false), Held, "kept connection"},
 		{"race after a notice", 5.1, 7.3, 8, lateLoad("create", true), Violated, "of the load failed"},
 		{"exit code 1", 5.1, 7.3, 8, exits(journal.Exited{Code: 1, Asked: "SIGTERM"}), Violated, "ended with code 1"},
-		{"no handler", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
-			"it has no handler for it"},
-		{"killed", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,
-			"had to be ended with SIGKILL"},
-		{"late exit", 5.1, 7.3, 8.1, func(m *made) { m.header.Promises.DrainsWithin = 3 * time.Second }, Violated,
-			"promised to have ended 3s after SIGTERM; replica-1 took 3.1s"},
+		{
+			"no handler", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
+			"it has no handler for it",
+		},
+		{
+			"killed", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,
+			"had to be ended with SIGKILL",
+		},
+		{
+			"late exit", 5.1, 7.3, 8.1, func(m *made) { m.header.Promises.DrainsWithin = 3 * time.Second }, Violated,
+			"promised to have ended 3s after SIGTERM; replica-1 took 3.1s",
+		},
 		{"late for a silent connection", 5.1, 7.3, 8.1, func(m *made) {
 			m.header.Promises.DrainsWithin = 3 * time.Second
 			m.at(9, "hold", journal.Measured{Quantity: journal.Quantity{Name: "silent_held", Value: 1}})
@@ -134,7 +146,10 @@ func TestDrain(t *testing.T) {
 		{"end not seen", 5.1, 7.3, 8, without[journal.Exited], Unknown, "before replica-1 had ended"},
 		{"undeclared, nothing lost", 8, 8, 8, undeclared(nothing), Held, "failed only 3s after SIGTERM"},
 		{"undeclared, exit code 1", 5.1, 7.3, 8, undeclared(exits(journal.Exited{Code: 1})), Held, "not with code 0"},
-		{"undeclared, lost", 5.1, 7.3, 8, undeclared(lose("in-flight", 1, err(journal.ErrReset, true))), Violated, "were lost"},
+		{
+			"undeclared, lost", 5.1, 7.3, 8, undeclared(lose("in-flight", 1, err(journal.ErrReset, true))),
+			Violated, "were lost",
+		},
 		{"prestop", 5.05, 5.05, 8, prestop(3), Held, ""},
 		{"prestop, too short a wait", 5.05, 5.05, 8, prestop(4), Unknown, "was not taken out of the balancer 2s before"},
 		{"readiness not polled", 5.1, 7.3, 8, without[journal.Poll], Unknown, "was not polled"},

@@ -23,7 +23,8 @@ func newMade() *made {
 	p := journal.DefaultPromises()
 	p.MaxOpenConnections = 10
 	return &made{header: journal.Header{
-		Run: "t", Replicas: []string{"replica-1", "replica-2"}, Promises: p, Rate: 100,
+		Format: journal.Format, Trial: "t1", Run: "t", Experiment: "made-up", Attempt: 1, Seed: 1, Service: "orders",
+		Environment: "fake", Replicas: []string{"replica-1", "replica-2"}, Promises: p, Rate: 100,
 		Dependencies: []journal.DependencyInfo{
 			{Name: "db", Kind: "postgres"}, {Name: "payments", Kind: "http"}, {Name: "cache", Kind: "redis", Soft: true},
 		},

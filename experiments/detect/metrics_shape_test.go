@@ -119,7 +119,11 @@ func TestDurationFamily(t *testing.T) {
 		unit  float64
 	}{
 		{"seconds", []journal.Sample{histogram("http_request_duration_seconds", "route")}, "http_request_duration_seconds", 1},
-		{"milliseconds", []journal.Sample{histogram("http_request_duration_ms", "path")}, "http_request_duration_ms", 0.001},
+		{
+			"milliseconds",
+			[]journal.Sample{histogram("http_request_duration_ms", "path")},
+			"http_request_duration_ms", 0.001,
+		},
 		{"not of a dependency", []journal.Sample{
 			histogram("dependency_request_duration_seconds", "operation"), histogram("latency", "handler"),
 		}, "latency", 1},

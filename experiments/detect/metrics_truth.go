@@ -62,7 +62,7 @@ func (p *MetricsTruth) Detect(j journal.Journal) Finding {
 	}
 	grown, gaps, err := grownSince(j, from)
 	if err != nil {
-		return d.Finding.as(scrapeOutcome(j), "%v", err)
+		return d.as(scrapeOutcome(j), "%v", err)
 	}
 	callers := countCallers(j, gaps)
 	p.premise(d, callers)
@@ -95,12 +95,13 @@ func (p *MetricsTruth) premise(d *docket, c callers) {
 		d.doubt("only %d requests were answered, and %d are needed", c.answered, need)
 	}
 	if c.failures < p.Failures {
-		d.doubt("only %d of %d answers were 4xx or 5xx, and %d are needed: errors that are counted as successes would not show",
+		d.doubt("only %d of %d answers were 4xx or 5xx, and %d are needed: errors counted as "+
+			"successes would not show",
 			c.failures, c.answered, p.Failures)
 	}
 	if lost := ratio(c.missing, c.answered); lost > mostMissing {
-		d.doubt("%s of the requests were under way while a replica was not scraped (before its first scrape, around a restart, "+
-			"or after its last), so that they may be missing from the metrics", pctSeen(lost))
+		d.doubt("%s of the requests were under way while a replica was not scraped (before its first scrape, around a "+
+			"restart, or after its last), so that they may be missing from the metrics", pctSeen(lost))
 	}
 }
 
@@ -143,7 +144,8 @@ func (p *MetricsTruth) compare(
 ) float64 {
 	if len(groups) == 0 {
 		all := routeGroup{nodes: foreign, seen: c.total(), extra: c.extra + asked(j)}
-		d.note("no label of %s could be tied to the traffic's requests, so only classes of status were compared", counter.name)
+		d.note("no label of %s could be tied to the traffic's requests, so only classes of status were compared",
+			counter.name)
 		return p.compareGroup(d, counter, all, "all routes")
 	}
 	worst := 0.0

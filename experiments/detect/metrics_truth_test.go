@@ -141,8 +141,10 @@ func TestMetricsTruth(t *testing.T) {
 				c.code = "400"
 			}
 		}), nothing, Held, ""},
-		{"404 not counted", but(func(r journal.Request, c *counted) { c.not = r.Code == 404 }), nothing, Violated,
-			"answers of 4xx"},
+		{
+			"404 not counted", but(func(r journal.Request, c *counted) { c.not = r.Code == 404 }), nothing, Violated,
+			"answers of 4xx",
+		},
 		{"counted twice", honest, func(m *made) {
 			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
 				for i := range s.Changed {
@@ -153,14 +155,16 @@ func TestMetricsTruth(t *testing.T) {
 				return s
 			})
 		}, Violated, "callers of create got 400 answers of 2xx; http_requests_total counts 406"},
-		{"route missing", but(func(r journal.Request, c *counted) { c.not = r.Route == "create" && r.Code != 0 }),
+		{
+			"route missing", but(func(r journal.Request, c *counted) { c.not = r.Route == "create" && r.Code != 0 }),
 			func(m *made) {
 				relabel(func(s *journal.Sample) {
 					if s.Labels["route"] == "/orders" {
 						s.Labels["route"] = "/other/path"
 					}
 				})(m)
-			}, Violated, "request create was answered 500 times and has no series"},
+			}, Violated, "request create was answered 500 times and has no series",
+		},
 		{"classes in the label", honest, relabel(func(s *journal.Sample) {
 			if code := s.Labels["code"]; code != "" {
 				s.Labels["status"] = code[:1] + "xx"
@@ -183,8 +187,10 @@ func TestMetricsTruth(t *testing.T) {
 				}[s.Labels["route"]]
 			})(m)
 		}, Held, "in 2 route(s)"},
-		{"no route", but(func(_ journal.Request, c *counted) { c.route, c.method = "", "" }), polled, Held,
-			"only classes of status were compared"},
+		{
+			"no route", but(func(_ journal.Request, c *counted) { c.route, c.method = "", "" }), polled, Held,
+			"only classes of status were compared",
+		},
 		{"no route, errors counted as 200", but(func(r journal.Request, c *counted) {
 			c.route, c.method = "", ""
 			if r.Code >= 400 {
@@ -223,16 +229,22 @@ func TestMetricsTruth(t *testing.T) {
 		{"durations just right", but(func(_ journal.Request, c *counted) { c.seconds = 0.0162 }), func(m *made) {
 			m.change(func(r *journal.Request) { r.Done = r.Sent + secs(0.04) })
 		}, Held, ""},
-		{"durations too long", but(func(_ journal.Request, c *counted) { c.seconds += 0.0062 }), nothing, Violated,
-			"http_request_duration_seconds says"},
+		{
+			"durations too long", but(func(_ journal.Request, c *counted) { c.seconds += 0.0062 }), nothing, Violated,
+			"http_request_duration_seconds says",
+		},
 		{"durations missing", honest, relabel(func(s *journal.Sample) {
 			s.Name = strings.ReplaceAll(s.Name, "duration_seconds", "size_bytes")
 		}), Violated, "have no request durations; looked for"},
-		{"durations in milliseconds", but(func(_ journal.Request, c *counted) { c.seconds *= 1000 }),
+		{
+			"durations in milliseconds", but(func(_ journal.Request, c *counted) { c.seconds *= 1000 }),
 			relabel(func(s *journal.Sample) { s.Name = strings.ReplaceAll(s.Name, "seconds", "ms") }), Violated,
-			"is not in seconds"},
-		{"no counter", honest, relabel(func(s *journal.Sample) { delete(s.Labels, "code") }), Violated,
-			"do not count requests by status; looked for"},
+			"is not in seconds",
+		},
+		{
+			"no counter", honest, relabel(func(s *journal.Sample) { delete(s.Labels, "code") }), Violated,
+			"do not count requests by status; looked for",
+		},
 		{"not scraped", honest, without[journal.Scrape], NotApplicable, "name the endpoint"},
 		{"scrapes failed", honest, func(m *made) {
 			replace(m, func(journal.Entry, journal.Scrape) journal.Body { return journal.Scrape{Err: "404 Not Found"} })

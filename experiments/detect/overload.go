@@ -129,8 +129,8 @@ func (s *Shedding) verdict(d *docket, j journal.Journal, all []surge, capacity f
 		d.doubt("the service answered nearly every hit well at %.2g times its measured capacity, so it was not overloaded",
 			overloads[len(overloads)-1].factor)
 	}
-	return d.close("offered up to %.2g times its capacity of %.0f/s, the service went on with %.0f/s and refused the rest "+
-		"within %v (p99)", most(overloads, func(c surge) float64 { return c.factor }), capacity,
+	return d.close("offered up to %.2g times its capacity of %.0f/s, the service went on with %.0f/s and refused the "+
+		"rest within %v (p99)", most(overloads, func(c surge) float64 { return c.factor }), capacity,
 		least(overloads, surge.goodput), brief(slowestShed(overloads)))
 }
 

@@ -154,7 +154,8 @@ func (p *PoolBound) answers(d *docket, j journal.Journal, lock faultStep) {
 			"bound the wait for a connection", bound, lock.window.From, lock.window.To, lateRaw, all, brief(longest))
 	}
 	if wrong > 0 {
-		d.against("promised 503 or 504 while the pool is exhausted; %d of %d requests ended otherwise (%s)", wrong, all, words)
+		d.against("promised 503 or 504 while the pool is exhausted; %d of %d requests ended otherwise (%s)",
+			wrong, all, words)
 	}
 	if late > 0 {
 		d.doubt("%d answers were later than %v only because the load generator was", late, bound)

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -92,7 +94,7 @@ func takeCensus(j journal.Journal, on string, w journal.Window, replicas int) ce
 				c.groups[g] = make([]int, c.samples)
 			}
 		}
-		for g := range c.groups {
+		for _, g := range slices.Sorted(maps.Keys(c.groups)) {
 			c.groups[g] = append(c.groups[g], now[g])
 			if now[g] > c.most {
 				c.most, c.who = now[g], g

@@ -129,8 +129,10 @@ func TestPoolBound(t *testing.T) {
 		{"one application name", 10, 1, 503, sameApp, Held, "cannot be told apart"},
 		{"one application name, too many", 11, 1, 503, sameApp, Violated, "more than 20 did"},
 		{"one application name, half exhausted", 9, 1, 503, sameApp, Unknown, "19 are needed"},
-		{"not promised", 10, 1, 503, func(m *made) { m.header.Promises.MaxOpenConnections = 0 }, Held,
-			"was taken from go_sql_max_open_connections"},
+		{
+			"not promised", 10, 1, 503, func(m *made) { m.header.Promises.MaxOpenConnections = 0 }, Held,
+			"was taken from go_sql_max_open_connections",
+		},
 		{"not promised and no gauge", 10, 1, 503, func(m *made) {
 			m.header.Promises.MaxOpenConnections = 0
 			rename("go_sql_max_open_connections", "go_threads")(m)
@@ -152,8 +154,10 @@ func TestPoolBound(t *testing.T) {
 		{"500", 10, 1, 500, nothing, Violated, "1000 × 500"},
 		{"no metric", 10, 1, 503, rename("go_sql_wait_count_total", "go_gc_total"), Violated, "looked for go_sql_wait_count"},
 		{"pgxpool", 10, 1, 503, rename("go_sql_wait_count_total", "pgxpool_canceled_acquire_count"), Held, ""},
-		{"pgxpool counts what worked", 10, 1, 503, rename("go_sql_wait_count_total", "pgxpool_acquire_count"), Violated,
-			"no metric tells"},
+		{
+			"pgxpool counts what worked", 10, 1, 503, rename("go_sql_wait_count_total", "pgxpool_acquire_count"), Violated,
+			"no metric tells",
+		},
 		{"metric does not move", 10, 1, 503, func(m *made) {
 			replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
 				if !s.Fresh {

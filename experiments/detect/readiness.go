@@ -100,8 +100,8 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		return d.unknown("no step made a dependency unusable that all routes use; %s would", strings.Join(q.Faults, ", "))
 	}
 	q.truth(d, j)
-	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v after "+
-		"the repair", judged, brief(worst.turned), brief(worst.back))
+	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v "+
+		"after the repair", judged, brief(worst.turned), brief(worst.back))
 }
 
 // doneWithout says whether some route is declared to use other dependencies

@@ -69,7 +69,8 @@ func (s *StatementBound) judge(d *docket, j journal.Journal, lock faultStep) (ol
 	switch {
 	case oldest > bound:
 		d.against("promised to end a statement within %v (%s); while the table was locked (%v to %v) one was on the server "+
-			"for %v: give every database call the request's context", bound, what, lock.window.From, lock.window.To, brief(oldest))
+			"for %v: give every database call the request's context", bound, what,
+			lock.window.From, lock.window.To, brief(oldest))
 	case samples == 0 || waiting == 0:
 		d.doubt("in %d samples of pg_stat_activity no backend of the service waited on the locked table (%v to %v)",
 			samples, lock.window.From, lock.window.To)
