@@ -118,6 +118,14 @@ func TestPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("backends", s.testBackends)
+	t.Run("round trip", func(t *testing.T) {
+		o := &RoundTrip{Kind: "postgres", Address: net.JoinHostPort("127.0.0.1", s.port)}
+		for _, r := range observed[journal.RoundTrip](t, o, 250*time.Millisecond) {
+			if r.Err != "" || r.Down != 1 || r.RTT <= 0 {
+				t.Errorf("a real server answered as %+v", r)
+			}
+		}
+	})
 	t.Run("restart", s.testRestart)
 }
 
