@@ -41,7 +41,7 @@ func List(dir string) ([]Mutant, error) {
 	}
 	mutants := make([]Mutant, 0, len(files))
 	for _, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // the caller names the folder
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read mutant: %w", err)
 		}

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestOrders applies every mutant of the reference service and has the
-// compiler and vet look at it.
+// TestOrders applies every mutant of the reference service and compiles it.
 func TestOrders(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -26,7 +25,7 @@ func TestOrders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "go", "vet", "-overlay", overlay, "./testdata/orders/...")
+			cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "./testdata/orders/internal/...")
 			cmd.Dir = root
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)

@@ -72,7 +72,7 @@ func (o overlay) add(f *gitdiff.File, root, out string) error {
 	var source []byte
 	if !f.IsNew {
 		var err error
-		source, err = os.ReadFile(filepath.Join(root, f.OldName))
+		source, err = os.ReadFile(filepath.Join(root, f.OldName)) //nolint:gosec // a local name, as checked above
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: not in the module; bring the patch up to date", f.OldName)
 		}
@@ -93,8 +93,8 @@ func (o overlay) add(f *gitdiff.File, root, out string) error {
 }
 
 func write(name string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil { //nolint:gosec // below the caller's folder
 		return err
 	}
-	return os.WriteFile(name, data, 0o600)
+	return os.WriteFile(name, data, 0o600) //nolint:gosec // below the caller's folder
 }

@@ -15,7 +15,7 @@ import (
 func main() {
 	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "orders:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is the service's own cmd
 	}
 }
 

@@ -47,26 +47,32 @@ func quote(ctx context.Context, content string) *http.Request {
 func TestAnswers(t *testing.T) {
 	s, logged := server(func(context.Context) error { return nil })
 	handler := s.Handler()
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	line := func(method, path, query string) func(*http.Request) {
+		return func(r *http.Request) { r.Method, r.URL.Path, r.URL.RawQuery = method, path, query }
+	}
 	for name, c := range map[string]struct {
 		change func(*http.Request)
 		body   string
 		want   int
 	}{
 		"good":           {nil, body, http.StatusOK},
-		"no token":       {func(r *http.Request) { r.Header.Del("Authorization") }, body, http.StatusUnauthorized},
-		"wrong token":    {func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, body, http.StatusUnauthorized},
-		"content type":   {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, body, http.StatusUnsupportedMediaType},
-		"compressed":     {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, body, http.StatusUnsupportedMediaType},
+		"no token":       {header("Authorization", ""), body, http.StatusUnauthorized},
+		"wrong token":    {header("Authorization", "Bearer x"), body, http.StatusUnauthorized},
+		"content type":   {header("Content-Type", "text/plain"), body, http.StatusUnsupportedMediaType},
+		"compressed":     {header("Content-Encoding", "gzip"), body, http.StatusUnsupportedMediaType},
 		"unknown field":  {nil, `{"customer":"Ada","admin":true}`, http.StatusBadRequest},
 		"two values":     {nil, body + body, http.StatusBadRequest},
 		"not json":       {nil, "hello", http.StatusBadRequest},
-		"too large":      {nil, `{"customer":"` + strings.Repeat("a", maxBody) + `"}`, http.StatusRequestEntityTooLarge},
+		"too large":      {nil, `"` + strings.Repeat("a", maxBody) + `"`, http.StatusRequestEntityTooLarge},
 		"not valid":      {nil, `{"customer":"Ada","items":[]}`, http.StatusBadRequest},
-		"unknown path":   {func(r *http.Request) { r.URL.Path = "/v1/nothing" }, body, http.StatusNotFound},
-		"unknown method": {func(r *http.Request) { r.Method = http.MethodDelete }, body, http.StatusMethodNotAllowed},
-		"unknown id":     {func(r *http.Request) { r.Method, r.URL.Path = "GET", "/v1/orders/x" }, "", http.StatusNotFound},
-		"page too large": {func(r *http.Request) { r.Method, r.URL.Path, r.URL.RawQuery = "GET", "/v1/orders", "limit=101" }, "", http.StatusBadRequest},
-		"no key":         {func(r *http.Request) { r.URL.Path = "/v1/orders" }, body, http.StatusBadRequest},
+		"unknown path":   {line(http.MethodPost, "/v1/nothing", ""), body, http.StatusNotFound},
+		"unknown method": {line(http.MethodDelete, "/v1/quotes", ""), body, http.StatusMethodNotAllowed},
+		"unknown id":     {line(http.MethodGet, "/v1/orders/x", ""), "", http.StatusNotFound},
+		"page too large": {line(http.MethodGet, "/v1/orders", "limit=101"), "", http.StatusBadRequest},
+		"no key":         {line(http.MethodPost, "/v1/orders", ""), body, http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := quote(t.Context(), c.body)

@@ -11,7 +11,7 @@ import (
 var jitter = struct {
 	sync.Mutex
 	*rand.Rand
-}{Rand: rand.New(newSource())}
+}{Rand: rand.New(newSource())} //nolint:gosec // waits are no secret
 
 // newSource is seeded from the operating system, so that no two replicas wait
 // in step.
