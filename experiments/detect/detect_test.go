@@ -156,10 +156,6 @@ func judgeRecorded(t *testing.T, dir, kind, name string) {
 // never find a violation.
 func TestEveryDetectorIsRecorded(t *testing.T) {
 	for _, kind := range Kinds() {
-		if _, err := os.Stat(filepath.Join(recorded, kind)); os.IsNotExist(err) {
-			t.Logf("there is no recorded journal of %s", kind)
-			continue
-		}
 		for _, outcome := range []Outcome{Held, Violated, Unknown} {
 			if outcome == Violated && strings.HasPrefix(kind, "guard_") {
 				continue
