@@ -264,6 +264,21 @@ func TestFetchingThatCannotWork(t *testing.T) {
 	}
 }
 
+// TestFetching needs the network, so it is asked for by name.
+func TestFetching(t *testing.T) {
+	if os.Getenv("SEATRIAL_TEST_FETCH") == "" {
+		t.Skip("set SEATRIAL_TEST_FETCH to fetch PostgreSQL's binaries from the network")
+	}
+	h := bareHost(t)
+	if err := unpack(t.Context(), h.Spawner, h.Scratch, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(filepath.Dir(unpackedDir()))
+	if _, err := Prepare(t.Context(), h, subject.Dependency{Name: "pg", Bin: unpackedDir()}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUp(t *testing.T) {
 	for in, want := range map[string]string{
 		"CREATE TABLE a ();":                    "CREATE TABLE a ();",

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,17 +39,41 @@ func (b *Backend) build(
 		return file, nil
 	}
 	progress.Say("building " + s.Service.Build.Package)
-	file, err := b.compile(ctx, s, key)
+	made, err := b.compile(ctx, s, key)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", s.Service.Build.Package, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if last := b.builds[key]; last != "" && sameContent(last, made) {
+		return last, os.RemoveAll(filepath.Dir(made))
+	}
+	file = made
 	if b.builds == nil {
 		b.builds = map[string]string{}
 	}
 	b.builds[key] = file
 	return file, nil
+}
+
+// sameContent reports whether two files hold the same.
+func sameContent(a, b string) bool {
+	sumA, errA := contentSum(a)
+	sumB, errB := contentSum(b)
+	return errA == nil && errB == nil && bytes.Equal(sumA, sumB)
+}
+
+func contentSum(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, err
+	}
+	return h.Sum(nil), nil
 }
 
 // findProgram finds the first word of the service's command: on the PATH, or

@@ -91,6 +91,10 @@ func TestCommandAndFiles(t *testing.T) {
 	if err := b.Prepare(t.Context(), built, nil); err != nil {
 		t.Fatal(err)
 	}
+	first := b.builds[buildKey(built)]
+	if err := b.Prepare(t.Context(), built, nil); err != nil || b.builds[buildKey(built)] != first {
+		t.Error("an unchanged service was kept twice:", err)
+	}
 	s := bare("")
 	s.Service.Build = nil
 	s.Service.Command = []string{"sh", "-c", `. "$1/settings"; exec "$0"`, b.builds[buildKey(built)], "${scratch}"}
