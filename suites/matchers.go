@@ -50,3 +50,13 @@ func (h *holds) NegatedFailureMessage(any) string { return explain(h.finding) }
 func explain(f detect.Finding) string {
 	return fmt.Sprintf("%s is %s: %s", f.Detector, f.Outcome, report.Explain(f))
 }
+
+// holdKind is [Hold] for a kind of detector with its defaults, which are the
+// subject's promises.
+func holdKind(kind string) types.GomegaMatcher {
+	d, err := detect.New(kind)
+	if err != nil {
+		panic(err) // a matcher of this package names a detector that is not there
+	}
+	return Hold(d)
+}

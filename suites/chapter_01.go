@@ -1,0 +1,9 @@
+package suites
+
+import "github.com/onsi/gomega/types"
+
+// Matchers of chapter 1 of the checklist: Service basics.
+
+// LoseNoWrite holds when every acknowledged write is stored, once, and no
+// refused one is doubled (1.5). It judges by the detector ledger.
+func LoseNoWrite() types.GomegaMatcher { return holdKind("ledger") }
