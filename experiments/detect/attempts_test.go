@@ -127,6 +127,25 @@ func TestAttemptsUntied(t *testing.T) {
 	expect(t, (&Attempts{MinSamples: 20}).Detect(untied(8)), Violated, "8.0 calls a request on average")
 }
 
+// Requests that we hung up on have called the dependency as well: they are no
+// amplification.
+func TestAmplificationCountsHangUps(t *testing.T) {
+	s := newStubCalls().calm().failing(250)
+	for i := range 250 {
+		due := faultFrom.Add(time.Duration(i) * 40 * ms)
+		r := journal.Request{Seq: uint64(i), Attack: "hang-up", Route: "pay", Due: due, Sent: due, Done: due, Canceled: true}
+		s.Request(r)
+		s.play(due+1, 0)
+	}
+	in, err := resolve(s, DuringFault, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := callsOn(s, "payments", in, ties); got.asked != 500 || got.amplification() != 1 {
+		t.Errorf("%d requests, amplification %v", got.asked, got.amplification())
+	}
+}
+
 func TestHTTPTarget(t *testing.T) {
 	two := fixtureHeader()
 	two.Dependencies = append(two.Dependencies, journal.DependencyInfo{Name: "mail", Kind: "http"})

@@ -60,11 +60,13 @@ type tie struct {
 	// weak marks are no identities by themselves: they tie only where they were
 	// seen to differ from call to call while nothing was broken.
 	weak bool
+	// sure marks are ours: where a call carries one, the service passed it on.
+	sure bool
 }
 
 // byRequestID ties by the id that the load sends with every hit; ids that the
 // service makes up itself may differ from attempt to attempt.
-var byRequestID = tie{name: "the request id", mark: func(run string, c journal.Call) string {
+var byRequestID = tie{name: "the request id", sure: true, mark: func(run string, c journal.Call) string {
 	if run == "" || !strings.HasPrefix(c.RequestID, run+"-") {
 		return ""
 	}
@@ -126,7 +128,7 @@ func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	run := j.Header().Run
 	for _, t := range order {
 		chains, replays, ok := t.chains(run, all, s)
-		if !ok || !t.differs(run, calm) || out.contradicts(chains) {
+		if !ok || !t.sure && (!t.differs(run, calm) || out.contradicts(chains)) {
 			continue
 		}
 		out.tied, out.by, out.chains, out.replays = t.name, t, chains, replays
@@ -182,9 +184,9 @@ func askedOf(j journal.Journal, on string, s span) int {
 		return 0
 	}
 	n := 0
-	for r := range hits(j, s, anyAttack, routes) {
-		if !r.Dropped {
-			n++
+	for r := range s.requests(j) {
+		if !r.Dropped && slices.Contains(routes, r.Route) {
+			n++ // those that we hung up on have called the dependency, too
 		}
 	}
 	return n
