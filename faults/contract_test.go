@@ -46,21 +46,36 @@ type contract struct {
 
 // contracts holds one for every kind.
 var contracts = map[string]contract{
-	"latency":           {&faults.Latency{Latency: 100 * time.Millisecond, Jitter: 20 * time.Millisecond, Stream: "downstream"}, httpStage, true},
-	"bandwidth":         {&faults.Bandwidth{KilobytesPerSecond: 20, Stream: "downstream"}, httpStage, true},
+	"latency": {
+		&faults.Latency{Latency: 100 * time.Millisecond, Jitter: 20 * time.Millisecond, Stream: "downstream"},
+		httpStage, true,
+	},
+	"bandwidth": {
+		&faults.Bandwidth{KilobytesPerSecond: 20, Stream: "downstream"},
+		httpStage, true,
+	},
 	"blackhole":         {&faults.Blackhole{}, httpStage, true},
 	"lost_reply":        {&faults.LostReply{}, httpStage, true},
 	"connect_blackhole": {&faults.ConnectBlackhole{}, httpStage, true},
 	"outage":            {&faults.Outage{}, httpStage, true},
 	"reset":             {&faults.Reset{}, httpStage, true},
 	"slow_close":        {&faults.SlowClose{Delay: 50 * time.Millisecond}, httpStage, true},
-	"slicer":            {&faults.Slicer{SliceBytes: 512, Pause: time.Millisecond, Stream: "both"}, httpStage, true},
-	"limit_data":        {&faults.LimitData{Bytes: 1024, Stream: "downstream"}, httpStage, true},
+	"slicer": {
+		&faults.Slicer{SliceBytes: 512, Pause: time.Millisecond, Stream: "both"},
+		httpStage, true,
+	},
+	"limit_data": {&faults.LimitData{Bytes: 1024, Stream: "downstream"}, httpStage, true},
 
-	"status":         {&faults.Status{Code: 503, RetryAfter: time.Second, Calls: faults.Calls{Ratio: 0.5}}, httpStage, true},
-	"slow_answer":    {&faults.SlowAnswer{Delay: 100 * time.Millisecond}, httpStage, true},
-	"hang":           {&faults.Hang{}, httpStage, true},
-	"stalled_body":   {&faults.StalledBody{AfterBytes: 4, Every: 50 * time.Millisecond}, httpStage, true},
+	"status": {
+		&faults.Status{Code: 503, RetryAfter: time.Second, Calls: faults.Calls{Ratio: 0.5}},
+		httpStage, true,
+	},
+	"slow_answer": {&faults.SlowAnswer{Delay: 100 * time.Millisecond}, httpStage, true},
+	"hang":        {&faults.Hang{}, httpStage, true},
+	"stalled_body": {
+		&faults.StalledBody{AfterBytes: 4, Every: 50 * time.Millisecond},
+		httpStage, true,
+	},
 	"malformed_body": {&faults.MalformedBody{}, httpStage, true},
 
 	"table_lock":         {&faults.TableLock{Within: 5 * time.Second}, postgresStage, false},

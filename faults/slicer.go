@@ -15,8 +15,8 @@ import (
 //
 // A ping may be too short to be sliced, so the toxic's own count is the
 // evidence: in force and exercised when more chunks were sliced in the window
-// than our round trips account for (two each). Data passed but none was longer
-// than a slice: not exercised.
+// than our round trips account for. Data passed but none was longer than a slice:
+// not exercised.
 type Slicer struct {
 	// SliceBytes is the size of a piece. Default 16.
 	SliceBytes int `yaml:"slice_bytes" json:"slice_bytes,omitempty"`
@@ -63,10 +63,18 @@ func (f *Slicer) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness counts sliced chunks.
 func (f *Slicer) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	flow, ours := s.flow(w), int64(len(s.trips(s.around(tallyLag))))
-	if flow.shaped <= 2*ours {
-		return notExercised("%d chunks on %q were sliced, and %d round trips of our own may account for them",
-			flow.shaped, target, ours)
+	count, ours := s.flow(w).shaped, int64(0)
+	for _, t := range s.trips(s.around(tallyLag)) {
+		if t.Up > f.SliceBytes || t.Err != "" {
+			ours++
+		}
+		if t.Down > f.SliceBytes || t.Err != "" {
+			ours++
+		}
+	}
+	if count <= ours {
+		return notExercised("%d chunks on %q were sliced, and our own round trips may account for %d of them",
+			count, target, ours)
 	}
 	return nil
 }

@@ -271,7 +271,7 @@ func watchActivity(ctx context.Context, t *testing.T, rec *journal.Memory, dsn s
 		t.Error(err)
 		return
 	}
-	defer conn.Close(context.Background())
+	defer conn.Close(context.WithoutCancel(ctx))
 	each(50*time.Millisecond, func(ctx context.Context) {
 		rows, err := conn.Query(ctx, `SELECT pid, application_name, coalesce(wait_event_type, ''),
 			current_setting('max_connections')::int FROM pg_stat_activity WHERE usename = 'app_service'`)

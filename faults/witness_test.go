@@ -8,6 +8,9 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
+// parts make up a tale.
+type parts []func(*tale)
+
 // window is when the fault of these journals was in force.
 var window = journal.Window{From: at(5000), To: at(7000)}
 
@@ -145,80 +148,224 @@ func TestWitnesses(t *testing.T) {
 	latency := &Latency{Latency: 300 * time.Millisecond, Stream: Downstream}
 	tests := map[string]struct {
 		fault Fault
-		tale  []func(*tale)
+		tale  parts
 		want  error
 	}{
-		"latency":               {latency, []func(*tale){slow, load}, nil},
-		"latency unseen":        {latency, []func(*tale){same, load}, ErrNotInForce},
-		"latency unmet":         {latency, []func(*tale){slow, noLoad}, ErrNotExercised},
-		"latency, no tally":     {latency, []func(*tale){slow}, ErrNotExercised},
-		"latency, nothing":      {latency, nil, ErrNotExercised},
-		"latency both":          {&Latency{Latency: 300 * time.Millisecond, Stream: Both}, []func(*tale){slow, load}, ErrNotInForce},
-		"latency bare":          {latency, []func(*tale){bareOne, traffic(busy, with(busy, 4))}, nil},
-		"latency bare unmet":    {latency, []func(*tale){bareOne, load}, ErrNotExercised},
-		"blackhole":             {&Blackhole{}, []func(*tale){silent, load}, nil},
-		"blackhole answered":    {&Blackhole{}, []func(*tale){same, load}, ErrNotInForce},
-		"blackhole unmet":       {&Blackhole{}, []func(*tale){silent, noLoad}, ErrNotExercised},
-		"lost reply":            {&LostReply{}, []func(*tale){silent, load}, nil},
-		"lost reply answered":   {&LostReply{}, []func(*tale){slow, load}, ErrNotInForce},
-		"outage":                {&Outage{}, []func(*tale){refused, cutLoad}, nil},
-		"outage served":         {&Outage{}, []func(*tale){same, load}, ErrNotInForce},
-		"outage timed out":      {&Outage{}, []func(*tale){hanging, cutLoad}, ErrNotInForce},
-		"outage unseen":         {&Outage{}, []func(*tale){cutLoad}, ErrNotInForce},
-		"outage unmet":          {&Outage{}, []func(*tale){refused, idle}, ErrNotExercised},
-		"connect blackhole":     {&ConnectBlackhole{}, []func(*tale){hanging, cutLoad}, nil},
-		"connect refused":       {&ConnectBlackhole{}, []func(*tale){refused, cutLoad}, ErrNotInForce},
-		"connect unmet":         {&ConnectBlackhole{}, []func(*tale){hanging, idle}, ErrNotExercised},
-		"reset":                 {&Reset{}, []func(*tale){gotRST, load}, nil},
-		"reset answered":        {&Reset{}, []func(*tale){same, load}, ErrNotInForce},
-		"reset bare":            {&Reset{}, []func(*tale){bareOne, load}, ErrNotInForce},
-		"reset unmet":           {&Reset{}, []func(*tale){gotRST, noLoad}, ErrNotExercised},
-		"bandwidth":             {&Bandwidth{KilobytesPerSecond: 9, Stream: Downstream}, []func(*tale){same, traffic(busy, with(busy, 3))}, nil},
-		"bandwidth unfelt":      {&Bandwidth{KilobytesPerSecond: 9, Stream: Downstream}, []func(*tale){same, load}, ErrNotExercised},
-		"slow close":            {&SlowClose{Delay: 3 * time.Second}, []func(*tale){same, traffic(busy, with(busy, 5))}, nil},
-		"slow close ours":       {&SlowClose{Delay: 3 * time.Second}, []func(*tale){same, traffic(busy, with(busy, 1))}, ErrNotExercised},
-		"slow close not there":  {&SlowClose{Delay: 3 * time.Second}, []func(*tale){same, load}, ErrNotInForce},
-		"slicer":                {&Slicer{SliceBytes: 4}, []func(*tale){same, traffic(busy, with(busy, 5))}, nil},
-		"slicer ours":           {&Slicer{SliceBytes: 4}, []func(*tale){same, traffic(busy, with(busy, 1))}, ErrNotExercised},
-		"limit":                 {&LimitData{Bytes: 1024}, []func(*tale){same, traffic(busy, with(busy, 1))}, nil},
-		"limit ours":            {&LimitData{Bytes: 4}, []func(*tale){same, traffic(busy, with(busy, 1))}, ErrNotExercised},
-		"limit unmet":           {&LimitData{Bytes: 1024}, []func(*tale){same, load}, ErrNotExercised},
-		"status":                {&Status{Code: 503}, []func(*tale){calls(journal.Call{Fault: "status", Status: 503})}, nil},
-		"status, other":         {&Status{Code: 503}, []func(*tale){calls(journal.Call{Fault: "status", Status: 500})}, ErrNotInForce},
-		"status, none":          {&Status{Code: 503}, []func(*tale){calls(journal.Call{Status: 200})}, ErrNotInForce},
-		"status, half":          {&Status{Code: 503}, []func(*tale){calls(journal.Call{Fault: "status", Status: 503}, journal.Call{Status: 200})}, ErrNotInForce},
-		"status, half is right": {&Status{Code: 503, Calls: Calls{Ratio: 0.5}}, []func(*tale){calls(journal.Call{Fault: "status", Status: 503}, journal.Call{Status: 200})}, nil},
-		"status, rarely drawn":  {&Status{Code: 503, Calls: Calls{Ratio: 0.01}}, []func(*tale){calls(journal.Call{Status: 200})}, ErrNotExercised},
-		"status, no call":       {&Status{Code: 503}, nil, ErrNotExercised},
-		"status, other route":   {&Status{Code: 503, Calls: Calls{Route: "a"}}, []func(*tale){calls(journal.Call{Route: "b", Status: 200})}, ErrNotExercised},
-		"slow answer":           {&SlowAnswer{Delay: time.Second}, []func(*tale){calls(journal.Call{Fault: "slow_answer", Answered: time.Second})}, nil},
-		"slow answer, soon":     {&SlowAnswer{Delay: time.Second}, []func(*tale){calls(journal.Call{Fault: "slow_answer", Answered: time.Millisecond})}, ErrNotInForce},
-		"hang":                  {&Hang{}, []func(*tale){calls(journal.Call{Fault: "hang", HungUp: true, HungUpAfter: 5})}, nil},
-		"hang, answered":        {&Hang{}, []func(*tale){calls(journal.Call{Fault: "hang", Status: 200, Answered: 5})}, ErrNotInForce},
-		"stalled":               {&StalledBody{}, []func(*tale){calls(journal.Call{Fault: "stalled_body", Status: 200, HungUp: true})}, nil},
-		"stalled, ended":        {&StalledBody{}, []func(*tale){calls(journal.Call{Fault: "stalled_body", Status: 200, Answered: 5})}, ErrNotInForce},
-		"malformed":             {&MalformedBody{}, []func(*tale){calls(journal.Call{Fault: "malformed_body", Status: 200, Answered: 5})}, nil},
-		"malformed, refused":    {&MalformedBody{}, []func(*tale){calls(journal.Call{Fault: "malformed_body", Status: 500, Answered: 5})}, ErrNotInForce},
-		"lock":                  {&TableLock{}, []func(*tale){samples(backends("orders"), waiting())}, nil},
-		"lock unseen":           {&TableLock{}, []func(*tale){load}, ErrNotInForce},
-		"lock, none waits":      {&TableLock{}, []func(*tale){load, samples(backends("orders"), backends("orders"))}, ErrNotInForce},
-		"lock, no traffic":      {&TableLock{}, []func(*tale){samples(backends("orders"), backends("orders"))}, ErrNotExercised},
-		"lock, other tables":    {&TableLock{Tables: []string{"x"}}, []func(*tale){load, samples(backends("orders"), backends("orders"))}, ErrNotExercised},
-		"flood":                 {&ConnectionFlood{}, []func(*tale){load, samples(backends("orders"), backends(many(15, "seatrial-r1")...))}, nil},
-		"flood, too few":        {&ConnectionFlood{}, []func(*tale){load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))}, ErrNotInForce},
-		"flood of 9":            {&ConnectionFlood{Connections: 9}, []func(*tale){load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))}, nil},
-		"flood of 10":           {&ConnectionFlood{Connections: 10}, []func(*tale){load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))}, ErrNotInForce},
-		"flood, no new":         {&ConnectionFlood{}, []func(*tale){samples(backends("orders"), backends(many(15, "seatrial-r1")...))}, ErrNotExercised},
-		"terminate backends":    {&TerminateBackends{}, []func(*tale){samples(backends("orders"), backends())}, nil},
-		"backends lived on":     {&TerminateBackends{}, []func(*tale){samples(backends("orders"), backends("orders"))}, ErrNotInForce},
-		"no backends":           {&TerminateBackends{}, []func(*tale){samples(backends(), backends())}, ErrNotExercised},
+		"latency":           {latency, parts{slow, load}, nil},
+		"latency unseen":    {latency, parts{same, load}, ErrNotInForce},
+		"latency unmet":     {latency, parts{slow, noLoad}, ErrNotExercised},
+		"latency, no tally": {latency, parts{slow}, ErrNotExercised},
+		"latency, nothing":  {latency, nil, ErrNotExercised},
+		"latency both": {
+			&Latency{Latency: 300 * time.Millisecond, Stream: Both},
+			parts{slow, load},
+			ErrNotInForce,
+		},
+		"latency bare":        {latency, parts{bareOne, traffic(busy, with(busy, 4))}, nil},
+		"latency bare unmet":  {latency, parts{bareOne, load}, ErrNotExercised},
+		"blackhole":           {&Blackhole{}, parts{silent, load}, nil},
+		"blackhole answered":  {&Blackhole{}, parts{same, load}, ErrNotInForce},
+		"blackhole unmet":     {&Blackhole{}, parts{silent, noLoad}, ErrNotExercised},
+		"lost reply":          {&LostReply{}, parts{silent, load}, nil},
+		"lost reply answered": {&LostReply{}, parts{slow, load}, ErrNotInForce},
+		"outage":              {&Outage{}, parts{refused, cutLoad}, nil},
+		"outage served":       {&Outage{}, parts{same, load}, ErrNotInForce},
+		"outage timed out":    {&Outage{}, parts{hanging, cutLoad}, ErrNotInForce},
+		"outage unseen":       {&Outage{}, parts{cutLoad}, ErrNotInForce},
+		"outage unmet":        {&Outage{}, parts{refused, idle}, ErrNotExercised},
+		"connect blackhole":   {&ConnectBlackhole{}, parts{hanging, cutLoad}, nil},
+		"connect refused":     {&ConnectBlackhole{}, parts{refused, cutLoad}, ErrNotInForce},
+		"connect unmet":       {&ConnectBlackhole{}, parts{hanging, idle}, ErrNotExercised},
+		"reset":               {&Reset{}, parts{gotRST, load}, nil},
+		"reset answered":      {&Reset{}, parts{same, load}, ErrNotInForce},
+		"reset bare":          {&Reset{}, parts{bareOne, load}, ErrNotInForce},
+		"reset unmet":         {&Reset{}, parts{gotRST, noLoad}, ErrNotExercised},
+		"bandwidth": {
+			&Bandwidth{KilobytesPerSecond: 9, Stream: Downstream},
+			parts{same, traffic(busy, with(busy, 3))},
+			nil,
+		},
+		"bandwidth unfelt": {
+			&Bandwidth{KilobytesPerSecond: 9, Stream: Downstream},
+			parts{same, load},
+			ErrNotExercised,
+		},
+		"slow close": {
+			&SlowClose{Delay: 3 * time.Second},
+			parts{same, traffic(busy, with(busy, 5))},
+			nil,
+		},
+		"slow close ours": {
+			&SlowClose{Delay: 3 * time.Second},
+			parts{same, traffic(busy, with(busy, 1))},
+			ErrNotExercised,
+		},
+		"slow close not there": {
+			&SlowClose{Delay: 3 * time.Second},
+			parts{same, load},
+			ErrNotInForce,
+		},
+		"slicer": {
+			&Slicer{SliceBytes: 4},
+			parts{same, traffic(busy, with(busy, 5))},
+			nil,
+		},
+		"slicer ours": {
+			&Slicer{SliceBytes: 4},
+			parts{same, traffic(busy, with(busy, 1))},
+			ErrNotExercised,
+		},
+		"limit": {
+			&LimitData{Bytes: 1024},
+			parts{same, traffic(busy, with(busy, 1))},
+			nil,
+		},
+		"limit ours": {
+			&LimitData{Bytes: 4},
+			parts{same, traffic(busy, with(busy, 1))},
+			ErrNotExercised,
+		},
+		"limit unmet": {&LimitData{Bytes: 1024}, parts{same, load}, ErrNotExercised},
+		"status": {
+			&Status{Code: 503},
+			parts{calls(journal.Call{Fault: "status", Status: 503})},
+			nil,
+		},
+		"status, other": {
+			&Status{Code: 503},
+			parts{calls(journal.Call{Fault: "status", Status: 500})},
+			ErrNotInForce,
+		},
+		"status, none": {
+			&Status{Code: 503},
+			parts{calls(journal.Call{Status: 200})},
+			ErrNotInForce,
+		},
+		"status, half": {
+			&Status{Code: 503},
+			parts{calls(journal.Call{Fault: "status", Status: 503}, journal.Call{Status: 200})},
+			ErrNotInForce,
+		},
+		"status, half is right": {
+			&Status{Code: 503, Calls: Calls{Ratio: 0.5}},
+			parts{calls(journal.Call{Fault: "status", Status: 503}, journal.Call{Status: 200})},
+			nil,
+		},
+		"status, rarely drawn": {
+			&Status{Code: 503, Calls: Calls{Ratio: 0.01}},
+			parts{calls(journal.Call{Status: 200})},
+			ErrNotExercised,
+		},
+		"status, no call": {&Status{Code: 503}, nil, ErrNotExercised},
+		"status, other route": {
+			&Status{Code: 503, Calls: Calls{Route: "a"}},
+			parts{calls(journal.Call{Route: "b", Status: 200})},
+			ErrNotExercised,
+		},
+		"slow answer": {
+			&SlowAnswer{Delay: time.Second},
+			parts{calls(journal.Call{Fault: "slow_answer", Answered: time.Second})},
+			nil,
+		},
+		"slow answer, soon": {
+			&SlowAnswer{Delay: time.Second},
+			parts{calls(journal.Call{Fault: "slow_answer", Answered: time.Millisecond})},
+			ErrNotInForce,
+		},
+		"hang": {
+			&Hang{},
+			parts{calls(journal.Call{Fault: "hang", HungUp: true, HungUpAfter: 5})},
+			nil,
+		},
+		"hang, answered": {
+			&Hang{},
+			parts{calls(journal.Call{Fault: "hang", Status: 200, Answered: 5})},
+			ErrNotInForce,
+		},
+		"stalled": {
+			&StalledBody{},
+			parts{calls(journal.Call{Fault: "stalled_body", Status: 200, HungUp: true})},
+			nil,
+		},
+		"stalled, ended": {
+			&StalledBody{},
+			parts{calls(journal.Call{Fault: "stalled_body", Status: 200, Answered: 5})},
+			ErrNotInForce,
+		},
+		"malformed": {
+			&MalformedBody{},
+			parts{calls(journal.Call{Fault: "malformed_body", Status: 200, Answered: 5})},
+			nil,
+		},
+		"malformed, refused": {
+			&MalformedBody{},
+			parts{calls(journal.Call{Fault: "malformed_body", Status: 500, Answered: 5})},
+			ErrNotInForce,
+		},
+		"lock":        {&TableLock{}, parts{samples(backends("orders"), waiting())}, nil},
+		"lock unseen": {&TableLock{}, parts{load}, ErrNotInForce},
+		"lock, none waits": {
+			&TableLock{},
+			parts{load, samples(backends("orders"), backends("orders"))},
+			ErrNotInForce,
+		},
+		"lock, no traffic": {
+			&TableLock{},
+			parts{samples(backends("orders"), backends("orders"))},
+			ErrNotExercised,
+		},
+		"lock, other tables": {
+			&TableLock{Tables: []string{"x"}},
+			parts{load, samples(backends("orders"), backends("orders"))},
+			ErrNotExercised,
+		},
+		"flood": {
+			&ConnectionFlood{},
+			parts{load, samples(backends("orders"), backends(many(15, "seatrial-r1")...))},
+			nil,
+		},
+		"flood, too few": {
+			&ConnectionFlood{},
+			parts{load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))},
+			ErrNotInForce,
+		},
+		"flood of 9": {
+			&ConnectionFlood{Connections: 9},
+			parts{load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))},
+			nil,
+		},
+		"flood of 10": {
+			&ConnectionFlood{Connections: 10},
+			parts{load, samples(backends("orders"), backends(many(9, "seatrial-r1")...))},
+			ErrNotInForce,
+		},
+		"flood, no new": {
+			&ConnectionFlood{},
+			parts{samples(backends("orders"), backends(many(15, "seatrial-r1")...))},
+			ErrNotExercised,
+		},
+		"terminate backends": {
+			&TerminateBackends{},
+			parts{samples(backends("orders"), backends())},
+			nil,
+		},
+		"backends lived on": {
+			&TerminateBackends{},
+			parts{samples(backends("orders"), backends("orders"))},
+			ErrNotInForce,
+		},
+		"no backends": {
+			&TerminateBackends{},
+			parts{samples(backends(), backends())},
+			ErrNotExercised,
+		},
 		"backends unseen":       {&TerminateBackends{}, nil, ErrNotInForce},
-		"pause db":              {&Pause{}, []func(*tale){silent, load}, nil},
-		"pause db answered":     {&Pause{}, []func(*tale){same, load}, ErrNotInForce},
-		"kill db":               {&Kill{}, []func(*tale){refused, cutLoad}, nil},
-		"kill db answered":      {&Kill{}, []func(*tale){same, load}, ErrNotInForce},
-		"restart db":            {&Restart{}, []func(*tale){refused, cutLoad}, nil},
-		"restart db, untouched": {&Restart{}, []func(*tale){same, load}, ErrNotInForce},
+		"pause db":              {&Pause{}, parts{silent, load}, nil},
+		"pause db answered":     {&Pause{}, parts{same, load}, ErrNotInForce},
+		"kill db":               {&Kill{}, parts{refused, cutLoad}, nil},
+		"kill db answered":      {&Kill{}, parts{same, load}, ErrNotInForce},
+		"restart db":            {&Restart{}, parts{refused, cutLoad}, nil},
+		"restart db, untouched": {&Restart{}, parts{same, load}, ErrNotInForce},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { tell(t, tt.fault, "db", tt.tale, tt.want) })
@@ -228,32 +375,32 @@ func TestWitnesses(t *testing.T) {
 func TestWitnessesOfReplicas(t *testing.T) {
 	tests := map[string]struct {
 		fault Fault
-		tale  []func(*tale)
+		tale  parts
 		want  error
 	}{
-		"pause":             {&Pause{}, []func(*tale){polls(0), requests}, nil},
-		"pause answered":    {&Pause{}, []func(*tale){polls(200), requests}, ErrNotInForce},
-		"pause unseen":      {&Pause{}, []func(*tale){requests}, ErrNotInForce},
-		"pause idle":        {&Pause{}, []func(*tale){polls(0)}, ErrNotExercised},
-		"kill":              {&Kill{}, []func(*tale){exit(4990, "killed"), requests}, nil},
-		"kill, otherwise":   {&Kill{}, []func(*tale){exit(4990, "terminated"), requests}, ErrNotInForce},
-		"kill, none":        {&Kill{}, []func(*tale){requests}, ErrNotInForce},
-		"kill idle":         {&Kill{}, []func(*tale){exit(4990, "killed")}, ErrNotExercised},
-		"terminate":         {&Terminate{}, []func(*tale){exit(5500, ""), requests}, nil},
-		"terminate unready": {&Terminate{}, []func(*tale){polls(503), requests}, nil},
-		"terminate ignored": {&Terminate{}, []func(*tale){polls(200), requests}, ErrNotInForce},
-		"restart":           {&Restart{}, []func(*tale){exit(5500, ""), requests}, nil},
-		"restart ignored":   {&Restart{}, []func(*tale){polls(200), requests}, ErrNotInForce},
+		"pause":             {&Pause{}, parts{polls(0), requests}, nil},
+		"pause answered":    {&Pause{}, parts{polls(200), requests}, ErrNotInForce},
+		"pause unseen":      {&Pause{}, parts{requests}, ErrNotInForce},
+		"pause idle":        {&Pause{}, parts{polls(0)}, ErrNotExercised},
+		"kill":              {&Kill{}, parts{exit(4990, "killed"), requests}, nil},
+		"kill, otherwise":   {&Kill{}, parts{exit(4990, "terminated"), requests}, ErrNotInForce},
+		"kill, none":        {&Kill{}, parts{requests}, ErrNotInForce},
+		"kill idle":         {&Kill{}, parts{exit(4990, "killed")}, ErrNotExercised},
+		"terminate":         {&Terminate{}, parts{exit(5500, ""), requests}, nil},
+		"terminate unready": {&Terminate{}, parts{polls(503), requests}, nil},
+		"terminate ignored": {&Terminate{}, parts{polls(200), requests}, ErrNotInForce},
+		"restart":           {&Restart{}, parts{exit(5500, ""), requests}, nil},
+		"restart ignored":   {&Restart{}, parts{polls(200), requests}, ErrNotInForce},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { tell(t, tt.fault, "r1", tt.tale, tt.want) })
 	}
 }
 
-func tell(t *testing.T, f Fault, target string, parts []func(*tale), want error) {
+func tell(t *testing.T, f Fault, target string, story parts, want error) {
 	t.Helper()
 	s := &tale{Memory: journal.NewMemory(journal.Header{Replicas: []string{"r1"}})}
-	for _, part := range parts {
+	for _, part := range story {
 		part(s)
 	}
 	err := f.Witness(s, target, window)

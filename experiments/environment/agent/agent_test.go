@@ -203,7 +203,10 @@ func TestHangUpAndOpenCalls(t *testing.T) {
 	url := "http://" + a.Dependency("payments").ProxyAddress() + "/slow"
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := client(t).Do(request(t, "POST", url, "body").WithContext(ctx))
+	resp, err := client(t).Do(request(t, "POST", url, "body").WithContext(ctx))
+	if err == nil {
+		resp.Body.Close()
+	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
@@ -243,7 +246,8 @@ func waitFor(t *testing.T, f func() bool) {
 }
 
 func TestBehaviours(t *testing.T) {
-	a, _ := start(t, stubConfig(subject.Route{Name: "a", Path: "/a", Body: `{"a":1}`}, subject.Route{Name: "b", Path: "/b"}))
+	a, _ := start(t, stubConfig(
+		subject.Route{Name: "a", Path: "/a", Body: `{"a":1}`}, subject.Route{Name: "b", Path: "/b"}))
 	s, ok := a.Stub("payments")
 	if !ok {
 		t.Fatal("no stub")
@@ -413,7 +417,9 @@ func TestResetReachesPooledConnections(t *testing.T) {
 	pooled, spared := dial(t, d.ProxyAddress()), dial(t, d.ProxyAddress())
 	say(t, pooled)
 	say(t, spared)
-	toxic := faults.Toxic{Name: "r", Type: "reset_peer", Stream: "upstream", Toxicity: 1, Attributes: map[string]any{"timeout": 0}}
+	toxic := faults.Toxic{
+		Name: "r", Type: "reset_peer", Stream: "upstream", Toxicity: 1, Attributes: map[string]any{"timeout": 0},
+	}
 	if err := d.AddToxic(t.Context(), toxic); err != nil {
 		t.Fatal(err)
 	}

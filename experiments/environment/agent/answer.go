@@ -134,6 +134,7 @@ func send(c *call, w http.ResponseWriter, status int, contentType string, body [
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(status)
+	//nolint:gosec // a stub answers what its route says, to the service on trial
 	if _, err := w.Write(body); err != nil {
 		return // the caller has left; that is noted by the watch
 	}
@@ -167,6 +168,7 @@ func (a *answer) stall(c *call, w http.ResponseWriter, r *http.Request, b *activ
 	}
 	w.WriteHeader(a.status)
 	control := http.NewResponseController(w)
+	//nolint:gosec // a stub answers what its route says, to the service on trial
 	if _, err = w.Write(body[:b.StallAfter]); err == nil {
 		err = control.Flush()
 	}

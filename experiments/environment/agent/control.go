@@ -156,8 +156,10 @@ func reply(w http.ResponseWriter, v any) {
 // refuse answers with an error's text.
 func refuse(w http.ResponseWriter, status int, err error) {
 	text := err.Error()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
+	//nolint:gosec // plain text for our own client
 	_, _ = io.WriteString(w, text) // the asker has left
 }
 

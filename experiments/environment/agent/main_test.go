@@ -82,17 +82,26 @@ func TestMainRefuses(t *testing.T) {
 	}
 	defer taken.Close()
 	tests := map[string]struct{ config, want string }{
-		"nothing":         {``, "configuration"},
-		"no object":       {`[]`, "configuration"},
-		"unknown field":   {`{"trail":"x"}`, "trail"},
-		"no name":         {`{"stubs":[{"listen":"127.0.0.1:0"}]}`, "has no name"},
-		"twice":           {`{"redis":[{"name":"a","listen":":0"},{"name":"a","listen":":0"}]}`, "twice"},
-		"no port":         {`{"proxies":[{"name":"a","listen":"x","upstream":"y:1"}]}`, "missing port"},
-		"no upstream":     {`{"proxies":[{"name":"a","listen":":0"}]}`, "no upstream"},
-		"port in use":     {`{"stubs":[{"name":"a","listen":"` + taken.Addr().String() + `"}]}`, "address already in use"},
-		"bad pattern":     {`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"path":"/{"}]}]}`, "/{"},
-		"doubled route":   {`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"path":"/a"},{"path":"/a"}]}]}`, "conflicts"},
-		"broken template": {`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"body":"{{.X"}]}]}`, "body template"},
+		"nothing":       {``, "configuration"},
+		"no object":     {`[]`, "configuration"},
+		"unknown field": {`{"trail":"x"}`, "trail"},
+		"no name":       {`{"stubs":[{"listen":"127.0.0.1:0"}]}`, "has no name"},
+		"twice":         {`{"redis":[{"name":"a","listen":":0"},{"name":"a","listen":":0"}]}`, "twice"},
+		"no port":       {`{"proxies":[{"name":"a","listen":"x","upstream":"y:1"}]}`, "missing port"},
+		"no upstream":   {`{"proxies":[{"name":"a","listen":":0"}]}`, "no upstream"},
+		"port in use": {
+			`{"stubs":[{"name":"a","listen":"` + taken.Addr().String() + `"}]}`,
+			"address already in use",
+		},
+		"bad pattern": {`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"path":"/{"}]}]}`, "/{"},
+		"doubled route": {
+			`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"path":"/a"},{"path":"/a"}]}]}`,
+			"conflicts",
+		},
+		"broken template": {
+			`{"stubs":[{"name":"a","listen":"127.0.0.1:0","routes":[{"body":"{{.X"}]}]}`,
+			"body template",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +127,8 @@ func TestSuperviseReportsALaunchThatFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	twice := agent.Config{Redis: []agent.RedisConfig{{Name: "a", Listen: ":0"}, {Name: "a", Listen: ":0"}}}
-	if _, err := agent.Supervise(t.Context(), broken{}, twice, rec); err == nil || !strings.Contains(err.Error(), "twice") {
+	_, err := agent.Supervise(t.Context(), broken{}, twice, rec)
+	if err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("got %v", err)
 	}
 }

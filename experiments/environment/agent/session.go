@@ -109,7 +109,7 @@ func (s *session) request(ctx context.Context, method, path string, body io.Read
 
 // open begins to read the stream of records.
 func (s *session) open(ctx context.Context) error {
-	resp, err := s.request(ctx, http.MethodGet, "/stream", nil)
+	resp, err := s.request(ctx, http.MethodGet, "/stream", nil) //nolint:bodyclose // the session's end closes it
 	if err != nil {
 		return fmt.Errorf("open the agent's stream of records: %w", err)
 	}
@@ -162,9 +162,7 @@ func (s *session) await(ctx context.Context, n uint64) error {
 }
 
 // keepTime measures the clocks' offset again and again until the session ends.
-func (s *session) keepTime(rec journal.Recorder) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+func (s *session) keepTime(ctx context.Context, rec journal.Recorder) {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
 	for {

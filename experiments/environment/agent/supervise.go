@@ -103,7 +103,7 @@ func (a *Agent) launch(c Config) (*session, error) {
 		why := s.read(a.recorder)
 		_ = a.replace(s, "its stream of records ended: "+why.Error()) // kept as the agent's failure
 	})
-	a.tasks.Go(func() { s.keepTime(a.recorder) })
+	a.tasks.Go(func() { s.keepTime(a.life, a.recorder) })
 	return s, nil
 }
 

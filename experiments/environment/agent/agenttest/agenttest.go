@@ -76,8 +76,10 @@ type process struct {
 	shake agent.Handshake
 }
 
+// Handshake is what the agent said when it was ready.
 func (p *process) Handshake() agent.Handshake { return p.shake }
 
+// Kill ends the process; that it has ended is no error.
 func (p *process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -85,4 +87,5 @@ func (p *process) Kill() error {
 	return nil
 }
 
+// Wait returns when the process has ended, and says how.
 func (p *process) Wait() error { return p.cmd.Wait() }
