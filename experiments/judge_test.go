@@ -42,7 +42,9 @@ func (a *acted) Witness(j journal.Journal, _ string, _ journal.Window) error {
 
 // Short names for tables: h held, v violated, u unknown, n not applicable.
 func says(letters string) []detect.Outcome {
-	names := map[rune]detect.Outcome{'h': detect.Held, 'v': detect.Violated, 'u': detect.Unknown, 'n': detect.NotApplicable}
+	names := map[rune]detect.Outcome{
+		'h': detect.Held, 'v': detect.Violated, 'u': detect.Unknown, 'n': detect.NotApplicable,
+	}
 	var out []detect.Outcome
 	for _, l := range letters {
 		out = append(out, names[l])
@@ -84,7 +86,8 @@ func (o trialOf) judge() (judge, []journal.Journal) {
 		},
 	}
 	if o.safety != "" {
-		p.Experiment.Expect = append(p.Experiment.Expect, Expectation{Kind: "ledger", Detector: &scripted{says: says(o.safety)}})
+		p.Experiment.Expect = append(p.Experiment.Expect,
+			Expectation{Kind: "ledger", Detector: &scripted{says: says(o.safety)}})
 	}
 	if o.rate != "" {
 		p.Experiment.Expect = append(p.Experiment.Expect,
@@ -98,7 +101,8 @@ func (o trialOf) judge() (judge, []journal.Journal) {
 				m.Record(journal.Entry{At: 1, Body: journal.Phase{Name: phase}})
 			}
 		}
-		for at, phase := range []string{journal.PhaseBegin, journal.PhaseInForce, journal.PhaseRevert, journal.PhaseReverted} {
+		phases := []string{journal.PhaseBegin, journal.PhaseInForce, journal.PhaseRevert, journal.PhaseReverted}
+		for at, phase := range phases {
 			m.Record(journal.Entry{At: journal.Instant(at + 1), Body: journal.StepEvent{Phase: phase}})
 		}
 		if o.break_ != nil {
@@ -125,46 +129,79 @@ func TestJudge(t *testing.T) {
 		reason  string // part of it
 		confirm bool
 	}{
-		"all held":           {trialOf{safety: "h", rate: "h"}, Passed, "2 of 2 expectations held", false},
-		"one does not apply": {trialOf{safety: "n", rate: "h"}, Passed, "1 of 2 expectations held, 1 not applicable", false},
-		"none applies":       {trialOf{safety: "n", rate: "n"}, NotTried, "no expectation applies", false},
-		"nothing expected":   {trialOf{}, Inconclusive, "nothing was measured", true},
+		"all held": {trialOf{safety: "h", rate: "h"}, Passed, "2 of 2 expectations held", false},
+		"one does not apply": {
+			trialOf{safety: "n", rate: "h"}, Passed, "1 of 2 expectations held, 1 not applicable", false,
+		},
+		"none applies":     {trialOf{safety: "n", rate: "n"}, NotTried, "no expectation applies", false},
+		"nothing expected": {trialOf{}, Inconclusive, "nothing was measured", true},
 
-		"safety violated once":             {trialOf{safety: "v", rate: "h"}, Failed, "ledger: violated at attempt 1", false},
-		"safety goes before rate":          {trialOf{safety: "hv", rate: "v", attempts: 2}, Failed, "ledger: violated at attempt 2", false},
-		"safety in an earlier attempt":     {trialOf{safety: "vh", attempts: 2}, Failed, "ledger: violated at attempt 1", false},
+		"safety violated once": {
+			trialOf{safety: "v", rate: "h"}, Failed, "ledger: violated at attempt 1", false,
+		},
+		"safety goes before rate": {
+			trialOf{safety: "hv", rate: "v", attempts: 2}, Failed, "ledger: violated at attempt 2", false,
+		},
+		"safety in an earlier attempt": {
+			trialOf{safety: "vh", attempts: 2}, Failed, "ledger: violated at attempt 1", false,
+		},
 		"safety, though a guard is broken": {trialOf{safety: "v", guard: "u"}, Failed, "ledger: violated", false},
 
-		"rate violated once":             {trialOf{rate: "v"}, Inconclusive, "no other confirmed", true},
-		"rate violated twice":            {trialOf{rate: "v", attempts: 2}, Failed, "latency: violated at attempt 1", false},
-		"rate held in the second":        {trialOf{rate: "vh", attempts: 2}, Passed, "1 of 1 expectations held", false},
-		"rate unknown in the second":     {trialOf{rate: "vu", attempts: 2}, Inconclusive, "no other confirmed", true},
-		"unknown, then violated":         {trialOf{rate: "uv", attempts: 2}, Inconclusive, "no other confirmed", true},
-		"unknown, then violated twice":   {trialOf{rate: "uvv", attempts: 3}, Failed, "latency: violated at attempt 2", false},
-		"violated, unknown, held":        {trialOf{rate: "vuh", attempts: 3}, Passed, "", false},
-		"three attempts are enough":      {trialOf{rate: "vuu", attempts: 3}, Inconclusive, "no other confirmed", false},
-		"rate, and a guard broken twice": {trialOf{rate: "v", guard: "u", attempts: 2}, Inconclusive, "unknown at attempt", false},
+		"rate violated once": {trialOf{rate: "v"}, Inconclusive, "no other confirmed", true},
+		"rate violated twice": {
+			trialOf{rate: "v", attempts: 2}, Failed, "latency: violated at attempt 1", false,
+		},
+		"rate held in the second":    {trialOf{rate: "vh", attempts: 2}, Passed, "1 of 1 expectations held", false},
+		"rate unknown in the second": {trialOf{rate: "vu", attempts: 2}, Inconclusive, "no other confirmed", true},
+		"unknown, then violated":     {trialOf{rate: "uv", attempts: 2}, Inconclusive, "no other confirmed", true},
+		"unknown, then violated twice": {
+			trialOf{rate: "uvv", attempts: 3}, Failed, "latency: violated at attempt 2", false,
+		},
+		"violated, unknown, held":   {trialOf{rate: "vuh", attempts: 3}, Passed, "", false},
+		"three attempts are enough": {trialOf{rate: "vuu", attempts: 3}, Inconclusive, "no other confirmed", false},
+		"rate, and a guard broken twice": {
+			trialOf{rate: "v", guard: "u", attempts: 2}, Inconclusive, "unknown at attempt", false,
+		},
 
 		"unknown once":            {trialOf{rate: "u"}, Inconclusive, "latency: unknown at attempt 1", true},
 		"unknown twice":           {trialOf{rate: "u", attempts: 2}, Inconclusive, "latency: unknown", false},
 		"unknown beside violated": {trialOf{safety: "v", rate: "u"}, Failed, "ledger: violated", false},
 		"unknown, then held":      {trialOf{rate: "uh", attempts: 2}, Passed, "", false},
 
-		"gate not held":        {trialOf{rate: "h", gate: "v"}, Inconclusive, "the steady state did not hold before the first fault: violated", true},
-		"gate unknown":         {trialOf{rate: "h", gate: "u"}, Inconclusive, "the steady state did not hold", true},
-		"gate held at second":  {trialOf{rate: "h", gate: "vh", attempts: 2}, Passed, "", false},
-		"gate ended the run":   {trialOf{rate: "u", gate: "v", break_: abort("gate")}, Inconclusive, "the steady state did not hold", true},
+		"gate not held": {
+			trialOf{rate: "h", gate: "v"}, Inconclusive,
+			"the steady state did not hold before the first fault: violated", true,
+		},
+		"gate unknown":        {trialOf{rate: "h", gate: "u"}, Inconclusive, "the steady state did not hold", true},
+		"gate held at second": {trialOf{rate: "h", gate: "vh", attempts: 2}, Passed, "", false},
+		"gate ended the run": {
+			trialOf{rate: "u", gate: "v", break_: abort("gate")}, Inconclusive, "the steady state did not hold", true,
+		},
 		"guard unknown":        {trialOf{rate: "h", guard: "u"}, Inconclusive, "unknown at attempt 1", true},
 		"guard not applicable": {trialOf{rate: "h", guard: "n"}, Passed, "", false},
 
-		"the load fell short, held":     {trialOf{rate: "h", load: "u"}, Inconclusive, "it held, but unknown at attempt 1", true},
+		"the load fell short, held": {
+			trialOf{rate: "h", load: "u"}, Inconclusive, "it held, but unknown at attempt 1", true,
+		},
 		"the load fell short, violated": {trialOf{rate: "v", load: "u", attempts: 2}, Failed, "latency: violated", false},
 
-		"not in force":                             {trialOf{rate: "h", witness: []error{notInForce}}, Inconclusive, `step "slow": the fault was not in force: nobody saw it`, true},
-		"not in force, then in force":              {trialOf{rate: "h", witness: []error{notInForce, nil}, attempts: 2}, Passed, "", false},
-		"not exercised":                            {trialOf{rate: "h", witness: []error{notExercised}}, Inconclusive, "it held, but step \"slow\": the fault was not exercised: no call came", true},
-		"not exercised, but violated":              {trialOf{safety: "v", witness: []error{notExercised}}, Failed, "ledger", false},
-		"not exercised, but about what was before": {trialOf{rate: "h", during: "steady", witness: []error{notExercised}}, Passed, "", false},
+		"not in force": {
+			trialOf{rate: "h", witness: []error{notInForce}}, Inconclusive,
+			`step "slow": the fault was not in force: nobody saw it`, true,
+		},
+		"not in force, then in force": {
+			trialOf{rate: "h", witness: []error{notInForce, nil}, attempts: 2}, Passed, "", false,
+		},
+		"not exercised": {
+			trialOf{rate: "h", witness: []error{notExercised}}, Inconclusive,
+			"it held, but step \"slow\": the fault was not exercised: no call came", true,
+		},
+		"not exercised, but violated": {
+			trialOf{safety: "v", witness: []error{notExercised}}, Failed, "ledger", false,
+		},
+		"not exercised, but about what was before": {
+			trialOf{rate: "h", during: "steady", witness: []error{notExercised}}, Passed, "", false,
+		},
 
 		"interrupted": {trialOf{rate: "h", break_: abort("interrupt")}, Aborted, "ended by interrupt: because", false},
 		"a guardrail": {trialOf{rate: "h", break_: abort("guardrail")}, Aborted, "ended by guardrail: because", false},

@@ -34,7 +34,7 @@ func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, err := kindOf(resolved, s)
+	kind, err := kindOf(resolved)
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", e.Name, err)
 	}
@@ -61,15 +61,16 @@ func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
 }
 
 // kindOf is the one dependency kind that the experiment is instantiated for;
-// empty when it names none. A name of a dependency goes before a kind.
-func kindOf(e Experiment, s *subject.Subject) (string, error) {
+// empty when it names none.
+func kindOf(e Experiment) (string, error) {
 	kind := ""
 	add := func(word string) error {
 		if !slices.Contains(dependencyKinds, word) {
 			return nil
 		}
 		if kind != "" && kind != word {
-			return fmt.Errorf("its steps name two kinds of dependencies, %s and %s; name the dependencies of one instead", kind, word)
+			return fmt.Errorf("its steps name two kinds of dependencies, %s and %s; name the dependencies of one instead",
+				kind, word)
 		}
 		kind = word
 		return nil
@@ -137,7 +138,7 @@ func planFor(e Experiment, s *subject.Subject, seed uint64, kind, target string)
 func draws(seed uint64, name string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(seed, h.Sum64()))
+	return rand.New(rand.NewPCG(seed, h.Sum64())) //nolint:gosec // draws that can be repeated, not secrets
 }
 
 func (p *planner) build() error {
@@ -373,7 +374,7 @@ func (p *planner) estimate(a Action) time.Duration {
 	switch a := a.(type) {
 	case *RollingRestart:
 		n := time.Duration(len(p.replicas))
-		return n*restart + (n-1)*a.Pause
+		return (restart+a.Pause)*n - a.Pause //nolint:durationcheck // n is a number
 	case *RestartOne:
 		return restart
 	case *Scale:

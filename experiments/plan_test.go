@@ -133,7 +133,8 @@ func TestNewPlan(t *testing.T) {
 		t.Errorf("replica is %q and %q", p.Steps[1].Target, p.Steps[2].Target)
 	}
 	a := p.Steps[1].Do.(*Attack)
-	if a.Uses != "payments" || !slices.Equal(a.Routes, []string{"create"}) || a.Timeout != time.Second || a.step != "crowd" {
+	if a.Uses != "payments" || !slices.Equal(a.Routes, []string{"create"}) || a.Timeout != time.Second ||
+		a.step != "crowd" {
 		t.Errorf("attack %+v", a)
 	}
 	m := p.Steps[0].Do.(*MeasureCapacity)
@@ -229,11 +230,17 @@ func TestNotApplicable(t *testing.T) {
 
 func TestPlanErrors(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"unknown target": {step("{on: paymets, for: 1s, operation: {attack: {rate: 1}}}"), `called "paymets"; there are payments,`},
-		"unknown route":  {step("{for: 1s, operation: {attack: {rate: 1, routes: [creat]}}}"), `no request of the traffic is called "creat"`},
-		"unknown uses":   {step("{for: 1s, operation: {attack: {rate: 1, uses: pay}}}"), `no dependency called "pay"`},
+		"unknown target": {
+			step("{on: paymets, for: 1s, operation: {attack: {rate: 1}}}"), `called "paymets"; there are payments,`,
+		},
+		"unknown route": {
+			step("{for: 1s, operation: {attack: {rate: 1, routes: [creat]}}}"),
+			`no request of the traffic is called "creat"`,
+		},
+		"unknown uses": {step("{for: 1s, operation: {attack: {rate: 1, uses: pay}}}"), `no dependency called "pay"`},
 		"two kinds": {
-			step("{on: http, for: 1s, operation: {attack: {rate: 1}}}\n  - {name: y, on: redis, operation: {attack: {rate: 1}}}"),
+			step("{on: http, for: 1s, operation: {attack: {rate: 1}}}\n" +
+				"  - {name: y, on: redis, operation: {attack: {rate: 1}}}"),
 			"two kinds of dependencies, http and redis",
 		},
 	}
@@ -256,13 +263,17 @@ func TestDecodeMistakes(t *testing.T) {
 		"unknown key":       {step("{nam: x, probe: hold_connections}"), 5, 6, `unknown key "nam"`, "name, "},
 		"unknown operation": {step("{operation: atack}"), 5, 17, `no operation is called "atack"`, "attack, "},
 		"unknown detector": {
-			"version: 1\nname: x\ntitle: X\nexpect: [sucess: {}]\n", 4, 10,
-			`no detector is called "sucess"`, "success, ",
+			"version: 1\nname: x\ntitle: X\nexpect: [succes: {}]\n", 4, 10,
+			`no detector is called "succes"`, "success, ",
 		},
 		"unknown parameter": {step("{operation: {attack: {rat: 1}}}"), 5, 27, `unknown key "rat"`, "rate, "},
-		"two actions":       {step("{probe: hold_connections, operation: rolling_restart}"), 5, 5, "a step with 2 actions", "exactly one"},
-		"two kinds":         {step("{operation: {attack: {rate: 1}, scale: {to: 2}}}"), 5, 17, "not one kind", "rolling_restart"},
-		"not valid":         {step("{operation: {attack: {rate: 1, count: 2}}}"), 5, 26, "exactly one of rate", ""},
+		"two actions": {
+			step("{probe: hold_connections, operation: rolling_restart}"), 5, 5, "a step with 2 actions", "exactly one",
+		},
+		"two kinds": {
+			step("{operation: {attack: {rate: 1}, scale: {to: 2}}}"), 5, 17, "not one kind", "rolling_restart",
+		},
+		"not valid": {step("{operation: {attack: {rate: 1, count: 2}}}"), 5, 26, "exactly one of rate", ""},
 		"bad expression": {
 			step(`{for: "${times 2 answer_within}", operation: {attack: {rate: 1}}}`), 5, 11,
 			`nothing is called "answer_within"; there are the promises answers_within`, "",
@@ -309,7 +320,8 @@ func TestEvaluate(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"${}", "${times}", "${times 2}", "${times 2 3 4}", "${plus 1 1s}", "${times 1s 1s}", "${drain}", "${(1}", "${minus 1s 2s}",
+		"${}", "${times}", "${times 2}", "${times 2 3 4}", "${plus 1 1s}", "${times 1s 1s}", "${drain}", "${(1}",
+		"${minus 1s 2s}",
 		"${" + strings.Repeat("(", 40) + "1}",
 	} {
 		if got, err := evaluate(text, p); err == nil {

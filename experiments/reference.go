@@ -126,7 +126,8 @@ func schemaInWords(s *jsonschema.Schema) (text string, refs []string) {
 	case len(s.OneOf) > 0:
 		return "see below", nil
 	}
-	return cmp.Or(map[string]string{"string": "text", "integer": "number", "boolean": "true or false"}[s.Type], s.Type), nil
+	names := map[string]string{"string": "text", "integer": "number", "boolean": "true or false"}
+	return cmp.Or(names[s.Type], s.Type), nil
 }
 
 func enumInWords(values []any) string {
@@ -162,7 +163,8 @@ func referenceOfKind(b *strings.Builder, kind, summary string, params any, comme
 			owner = owner.Field(i).Type
 		}
 		meaning := comments[owner.PkgPath()+"."+owner.Name()+"."+name]
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", f.Name, typeInWords(f.Type), defaultInWords(v.FieldByIndex(f.Index)), escape(meaning))
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n",
+			f.Name, typeInWords(f.Type), defaultInWords(v.FieldByIndex(f.Index)), escape(meaning))
 	}
 	b.WriteString("\n")
 }

@@ -30,7 +30,8 @@ func Schema() *jsonschema.Schema {
 		reflect.TypeFor[Step]():        func() *jsonschema.Schema { return stepSchema(s) },
 		reflect.TypeFor[Expectation](): func() *jsonschema.Schema { return expectationSchema(s) },
 	}
-	return s.Of(reflect.TypeFor[Experiment](), "https://seatrial.github.io/schema/experiment-1.json", "Seatrial experiment")
+	return s.Of(reflect.TypeFor[Experiment](),
+		"https://seatrial.github.io/schema/experiment-1.json", "Seatrial experiment")
 }
 
 func docComments() map[string]string {

@@ -119,7 +119,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 		"two kinds":         step("{operation: {attack: {rate: 1}, scale: {to: 2}}}"),
 		"bad duration":      step("{at: 1, probe: hold_connections}"),
 		"no title":          "version: 1\nname: x\nexpect: [success]\n",
-		"unknown detector":  "version: 1\nname: x\ntitle: X\nexpect: [sucess]\n",
+		"unknown detector":  "version: 1\nname: x\ntitle: X\nexpect: [succes]\n",
 		"bad only":          "version: 1\nname: x\ntitle: X\nexpect: [{success: {}, only: sometimes}]\n",
 		"bad shape":         "version: 1\nname: x\ntitle: X\nload: {shape: round}\nexpect: [success]\n",
 	} {

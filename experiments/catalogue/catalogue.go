@@ -20,7 +20,8 @@ var files embed.FS
 // first verdict is soon there. Those that are not in it come last.
 var order = []string{
 	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
-	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "drain-deadline", "rolling-restart",
+	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "drain-deadline",
+	"rolling-restart",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

@@ -239,7 +239,7 @@ func (c checker) promises() {
 // checkPaths looks whether the folders and files that the subject names exist.
 func (s *Subject) checkPaths(d *yamlfile.Document) {
 	exists := func(at, path, expected string, folder bool) {
-		info, err := os.Stat(path)
+		info, err := os.Stat(path) //nolint:gosec // the owner's own file names it
 		if err != nil || folder && !info.IsDir() {
 			d.Mistake(at, "there is no "+expected+" "+path, "a path that starts from "+s.Dir)
 		}

@@ -101,6 +101,7 @@ func (c checker) ledger() {
 		}
 	}
 	if !slices.ContainsFunc(c.Traffic.Requests, func(r loadgen.Request) bool { return r.Write != nil }) {
-		c.wrong("traffic.ledger", "write: {key: …} on the requests whose effects it holds", "a ledger, but no write to remember")
+		c.wrong("traffic.ledger", "write: {key: …} on the requests whose effects it holds",
+			"a ledger, but no write to remember")
 	}
 }

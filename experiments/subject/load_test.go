@@ -81,8 +81,10 @@ func TestMistakes(t *testing.T) {
 			"  rate: 100", "  rat: 100", 30, 3,
 			`unknown key "rat"`, "rate, port", "  rat: 100",
 		},
-		"wrong type": {"ports: {http: 0, admin: 0}", "ports: [http]", 15, 10, "found a list", "a mapping", "  ports: [http]"},
-		"missing":    {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
+		"wrong type": {
+			"ports: {http: 0, admin: 0}", "ports: [http]", 15, 10, "found a list", "a mapping", "  ports: [http]",
+		},
+		"missing": {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
 		"bad duration": {
 			"answers_within: 2s", "answers_within: 2", 52, 19,
 			`bad duration "2"`, "250ms", "  answers_within: 2",
@@ -92,24 +94,46 @@ func TestMistakes(t *testing.T) {
 			"uses: [postgres]", "uses: [postgrse]", 46, 14,
 			`no dependency is called "postgrse"`, "postgres, ", "",
 		},
-		"fixed port":       {"ports: {http: 0,", "replicas: 2\n  ports: {http: 8080,", 16, 17, "2 replicas cannot share", "replicas: 1", ""},
-		"weights":          {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
-		"duplicate name":   {"name: read", "name: create", 43, 13, `"create" is also the name of traffic.requests[0]`, "", ""},
-		"routes of redis":  {"redis: {kind: redis, soft: true}", "redis: {kind: redis, routes: []}", 23, 32, "routes is for kind http", "", ""},
-		"unknown kind":     {"kind: tcp", "kind: udp", 28, 16, `unknown value "udp"`, "tcp", ""},
-		"reference":        {"${postgres.url}", "${postgres.ur}", 7, 19, "nothing is called ${postgres.ur}", "${postgres.url}, ", ""},
-		"replica in run":   {`"${postgres.owner_url}"`, `"${port.http}"`, 14, 27, "nothing is called ${port.http}", "", ""},
-		"open reference":   {"${postgres.url}", "${postgres.url", 7, 19, "is not closed", "$$", ""},
-		"no ledger":        {"  ledger:\n    dependency: postgres\n    query: SELECT key, id FROM orders\n", "", 42, 14, "no ledger", "traffic.ledger", ""},
-		"ledger kind":      {"dependency: postgres\n", "dependency: redis\n", 49, 17, "redis is of kind redis", "postgres", ""},
-		"success":          {"success: [201, 2xx]", "success: [201, 2x]", 39, 22, `bad status "2x"`, "2xx", ""},
-		"empty traffic":    {"  requests:\n", "  requests: []\n  setup:\n", 31, 13, "the traffic is empty", "", ""},
-		"duplicate key":    {"  rate: 100", "  rate: 100\n  rate: 50", 31, 3, `duplicate key "rate"`, "", ""},
-		"environment name": {"PRICE: $$5", "PRICE: ${env.SEATRIAL_NOT_SET}", 11, 12, "SEATRIAL_NOT_SET is not set", "", ""},
-		"version":          {"version: 1", "version: 7", 1, 10, "version 7", "1", "version: 7"},
-		"port":             {"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin", ""},
-		"zero promise":     {"max_attempts: 3", "max_attempts: 0", 53, 17, "a promise of 0", "more than zero", ""},
-		"syntax":           {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
+		"fixed port": {
+			"ports: {http: 0,", "replicas: 2\n  ports: {http: 8080,", 16, 17, "2 replicas cannot share", "replicas: 1",
+			"",
+		},
+		"weights": {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
+		"duplicate name": {
+			"name: read", "name: create", 43, 13, `"create" is also the name of traffic.requests[0]`, "", "",
+		},
+		"routes of redis": {
+			"redis: {kind: redis, soft: true}", "redis: {kind: redis, routes: []}", 23, 32, "routes is for kind http",
+			"", "",
+		},
+		"unknown kind": {"kind: tcp", "kind: udp", 28, 16, `unknown value "udp"`, "tcp", ""},
+		"reference": {
+			"${postgres.url}", "${postgres.ur}", 7, 19, "nothing is called ${postgres.ur}", "${postgres.url}, ", "",
+		},
+		"replica in run": {
+			`"${postgres.owner_url}"`, `"${port.http}"`, 14, 27, "nothing is called ${port.http}", "", "",
+		},
+		"open reference": {"${postgres.url}", "${postgres.url", 7, 19, "is not closed", "$$", ""},
+		"no ledger": {
+			"  ledger:\n    dependency: postgres\n    query: SELECT key, id FROM orders\n", "", 42, 14, "no ledger",
+			"traffic.ledger", "",
+		},
+		"ledger kind": {
+			"dependency: postgres\n", "dependency: redis\n", 49, 17, "redis is of kind redis", "postgres", "",
+		},
+		"success":       {"success: [201, 2xx]", "success: [201, 2x]", 39, 22, `bad status "2x"`, "2xx", ""},
+		"empty traffic": {"  requests:\n", "  requests: []\n  setup:\n", 31, 13, "the traffic is empty", "", ""},
+		"duplicate key": {"  rate: 100", "  rate: 100\n  rate: 50", 31, 3, `duplicate key "rate"`, "", ""},
+		"environment name": {
+			"PRICE: $$5", "PRICE: ${env.SEATRIAL_NOT_SET}", 11, 12, "SEATRIAL_NOT_SET is not set", "", "",
+		},
+		"version": {"version: 1", "version: 7", 1, 10, "version 7", "1", "version: 7"},
+		"port": {
+			"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin",
+			"",
+		},
+		"zero promise": {"max_attempts: 3", "max_attempts: 0", 53, 17, "a promise of 0", "more than zero", ""},
+		"syntax":       {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

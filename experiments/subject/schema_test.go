@@ -125,7 +125,9 @@ func TestSchemaExplains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Replicas is how many copies run", "RecoversWithin is how soon after", "Rate is the ordinary rate"} {
+	for _, want := range []string{
+		"Replicas is how many copies run", "RecoversWithin is how soon after", "Rate is the ordinary rate",
+	} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the schema does not say %q", want)
 		}

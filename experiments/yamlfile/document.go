@@ -82,6 +82,7 @@ func parse(b []byte) (file *ast.File, err error) {
 
 type anchorVisitor map[string]ast.Node
 
+// Visit notes an anchor.
 func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
 	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil {
 		v[a.Name.GetToken().Value] = a.Value
