@@ -118,25 +118,28 @@ func stopsOf(j journal.Journal, signal, replica string) []*stop {
 	var all []*stop
 	open := map[string]*stop{}
 	replicas := j.Header().Replicas
+	var last journal.Instant
 	for e := range j.Entries() {
-		for _, s := range all {
-			s.end = e.At
-		}
+		last = max(last, e.At)
 		s := open[e.On]
 		switch body := e.Body.(type) {
 		case journal.Signalled:
-			if s == nil && body.Signal == signal && (replica == "" || replica == e.On) && slices.Contains(replicas, e.On) {
+			if (s == nil || s.exited != 0) && body.Signal == signal && (replica == "" || replica == e.On) && slices.Contains(replicas, e.On) {
 				open[e.On] = &stop{replica: e.On, at: e.At, lastReady: e.At, signalEntry: e}
 				all = append(all, open[e.On])
 			}
 		case journal.Exited:
-			if s != nil {
+			if s != nil && s.exited == 0 {
 				s.exited, s.exit, s.exitEntry = e.At, body, e
-				delete(open, e.On)
 			}
-		case journal.Poll:
-			if s != nil && body.Endpoint == journal.Readiness {
-				s.poll(e, body)
+		}
+	}
+	polls := pollsBySending(j, journal.Readiness)
+	for _, s := range all {
+		s.end = last
+		for _, p := range polls {
+			if p.On == s.replica && p.At >= s.at && (s.exited == 0 || p.At < s.exited) {
+				s.poll(p.Entry, p.Poll)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -16,8 +17,8 @@ import (
 // than the service's own timeouts allow cannot try the deadline of the drain
 // itself; the finding then says how long the longest request took. A second
 // SIGTERM may be sent during the drain. For the transactions it needs
-// pg_stat_activity samples from 2 s after the exit on, and replicas that can be
-// told apart there, or a single one.
+// pg_stat_activity samples from 2 s after the exit on, and an application_name
+// that has the replica's name in it, or a single replica.
 type DrainDeadline struct {
 	// Replica is the one that was told to stop. Empty: every one that got
 	// Signal.
@@ -158,12 +159,12 @@ func (p *DrainDeadline) rollback(d *docket, j journal.Journal, s *stop) {
 		return
 	}
 	w := journal.Window{From: s.exited.Add(rollsBackIn)}
-	replicas := len(j.Header().Replicas)
-	if replicas > 1 {
-		return // another replica's transaction cannot be told from this one's
-	}
+	alone := len(j.Header().Replicas) == 1
 	for e, a := range activities(j, "", w) {
 		for _, b := range a.Backends {
+			if !alone && !strings.Contains(b.App, s.replica) {
+				continue // it may be another replica's
+			}
 			if b.WaitType != "Lock" && b.XactAge > e.At.Sub(s.exited) {
 				d.against("a transaction of %s was still open %v after its end", s.replica, brief(e.At.Sub(s.exited)))
 				d.point(seen(e, "backend %d (%s): %s for %v", b.PID, b.App, b.State, brief(b.XactAge)))

@@ -78,6 +78,14 @@ func TestDrainDeadline(t *testing.T) {
 			"younger transaction", 9, 14, holds(journal.Backend{State: "idle in transaction", XactAge: 2 * time.Second}),
 			Held, "",
 		},
+		{"another's transaction", 9, 14, func(m *made) {
+			m.header.Replicas = []string{"replica-1", "replica-2"}
+			holds(journal.Backend{App: "orders/replica-2", State: "idle", XactAge: 3 * time.Second})(m)
+		}, Held, ""},
+		{"its transaction among others", 9, 14, func(m *made) {
+			m.header.Replicas = []string{"replica-1", "replica-2"}
+			holds(journal.Backend{App: "orders/replica-1", State: "idle", XactAge: 3 * time.Second})(m)
+		}, Violated, "was still open"},
 		{"transaction in the lock", 9, 14, holds(journal.Backend{WaitType: "Lock", XactAge: 9 * time.Second}), Held, ""},
 		{"no signal", 9, 14, without[journal.Signalled], Unknown, "no replica was sent SIGTERM"},
 	}

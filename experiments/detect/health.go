@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,25 @@ import (
 // unansweredInARow is how many health questions in a row may go without an
 // answer before the endpoint counts as failed: Kubernetes' failure threshold.
 const unansweredInARow = 3
+
+// pollOf is one poll of a health endpoint.
+type pollOf struct {
+	journal.Entry
+	journal.Poll
+}
+
+// pollsBySending are the polls of an endpoint in the order in which they were
+// sent: they overlap, and are recorded when they end.
+func pollsBySending(j journal.Journal, endpoint string) []pollOf {
+	var all []pollOf
+	for e, p := range journal.Of[journal.Poll](j) {
+		if p.Endpoint == endpoint {
+			all = append(all, pollOf{e, p})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b pollOf) int { return cmp.Compare(a.At, b.At) })
+	return all
+}
 
 // health is what one health endpoint of all replicas answered in some windows.
 type health struct {
@@ -30,9 +50,10 @@ func healthIn(j journal.Journal, endpoint string, windows []journal.Window) heal
 	h := health{took: newLatencies()}
 	rows := map[string]int{}
 	down := downtimes(j, endpoint)
-	for e, p := range journal.Of[journal.Poll](j) {
+	for _, q := range pollsBySending(j, endpoint) {
+		e, p := q.Entry, q.Poll
 		in := func(w journal.Window) bool { return w.Contains(e.At) }
-		if p.Endpoint != endpoint || !slices.ContainsFunc(windows, in) || slices.ContainsFunc(down[e.On], in) {
+		if !slices.ContainsFunc(windows, in) || slices.ContainsFunc(down[e.On], in) {
 			continue
 		}
 		h.polls++

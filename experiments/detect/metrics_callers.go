@@ -24,8 +24,9 @@ func classOf(code string) string {
 	return code[:1] + "xx"
 }
 
-// scrapeMargin is how long before a scrape an answer must have ended to be
-// surely in it.
+// scrapeMargin is how long before a scrape was sent an answer must have ended
+// to be surely in it, and how long after it a request must have been sent to be
+// surely not.
 const scrapeMargin = 50 * time.Millisecond
 
 func firstSent(j journal.Journal) (journal.Instant, bool) {
@@ -47,16 +48,14 @@ func grownSince(j journal.Journal, from journal.Instant) (grown []journal.Sample
 	sums := map[string]journal.Sample{}
 	for _, replica := range j.Header().Replicas {
 		var base, last journal.Metrics
+		var begin journal.Instant // the first scrape that counts
 		for m := range journal.Scrapes(j, replica) {
 			switch {
-			case last.Start == 0 && m.At > from:
-				gaps = append(gaps, journal.Window{To: m.At})
-				base = m
-			case m.At <= from:
-				base = m
+			case last.Start == 0, m.At <= from:
+				base, begin = m, m.At
 			case m.Start != last.Start:
 				addGrowth(sums, last.Since(base))
-				gaps = append(gaps, journal.Window{From: last.At - journal.Instant(scrapeMargin), To: m.At})
+				gaps = append(gaps, journal.Window{From: last.At.Add(-scrapeMargin), To: m.At})
 				base = journal.Metrics{}
 			}
 			last = m
@@ -65,7 +64,8 @@ func grownSince(j journal.Journal, from journal.Instant) (grown []journal.Sample
 			return nil, nil, scrapeTrouble(j, replica)
 		}
 		addGrowth(sums, last.Since(base))
-		gaps = append(gaps, journal.Window{From: last.At - journal.Instant(scrapeMargin)})
+		gaps = append(gaps, journal.Window{To: begin.Add(scrapeMargin)},
+			journal.Window{From: last.At.Add(-scrapeMargin)})
 	}
 	for _, key := range slices.Sorted(maps.Keys(sums)) {
 		grown = append(grown, sums[key])

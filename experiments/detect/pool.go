@@ -165,6 +165,10 @@ func (p *PoolBound) answers(d *docket, j journal.Journal, lock faultStep) {
 	}
 }
 
+// poolRecovered is the share of good answers in a second from which on the
+// time is held to the promised ratio.
+const poolRecovered = 0.95
+
 // recovery asks for good answers from some seconds after the unlocking on.
 func (p *PoolBound) recovery(d *docket, j journal.Journal, lock faultStep) {
 	w := afterwards(j, lock.Step)
@@ -174,11 +178,16 @@ func (p *PoolBound) recovery(d *docket, j journal.Journal, lock faultStep) {
 	}
 	seen := watch(j, span{windows: []journal.Window{w}}, time.Second, nil)
 	share := j.Header().Promises.SuccessRatio
-	took, ok := seen.recovered(share, true)
+	took, ok := seen.recovered(poolRecovered, true)
+	again := seen.after(took)
+	_, upper := wilson(again.ok, again.sent)
 	switch {
 	case len(seen.bins) < binsPerWindow || seen.hits < fewestHits:
 		d.doubt("only %d requests in %v were due after the unlocking: make the experiment's recovery longer",
 			seen.hits, brief(seen.watched()))
+	case ok && took <= p.RecoversWithin && upper < share:
+		d.against("promised %s good answers within %v of the unlocking at %v; from %v after it on only %s of %d were",
+			pct(share), p.RecoversWithin, w.From, brief(took), pctSeen(ratio(again.ok, again.sent)), again.sent)
 	case ok && took <= p.RecoversWithin:
 		d.add(boundedTime("pool_recovery", took, p.RecoversWithin, seen.hits))
 	case ok || seen.watched() >= p.RecoversWithin:

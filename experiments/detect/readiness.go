@@ -17,8 +17,8 @@ import (
 // within a second; and while everything is well and readiness says 200, at
 // least 99 % of the requests succeed.
 //
-// A dependency that some of the traffic does without, by its uses, is not
-// judged: whether to turn unready for its sake is the owner's choice.
+// Whether to turn unready for the sake of a dependency that some of the traffic
+// does without, by its uses, is the owner's choice, and not judged.
 //
 // It needs fault steps that make a dependency unusable (see Faults), each
 // longer than two probe periods, readiness polls every 50 to 100 ms, load, and
@@ -83,10 +83,6 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		if s.Class != "fault" || !known[s.Target] || !slices.Contains(q.Faults, s.Action) {
 			continue
 		}
-		if !soft[s.Target] && doneWithout(j.Header(), s.Target) {
-			d.note("not all routes use %s, so readiness was not held to it", s.Target)
-			continue
-		}
 		w, ok := carriedOut(s)
 		if !ok || w.To == 0 {
 			d.doubt("step %q (%s on %s) was not in force and taken back%s", s.Name, s.Action, s.Target, because(s))
@@ -94,10 +90,13 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		}
 		judged++
 		a := q.step(d, j, faultStep{s, w}, soft[s.Target])
+		if !soft[s.Target] && doneWithout(j.Header(), s.Target) {
+			a.turned, a.back = 0, 0
+		}
 		worst.turned, worst.back = max(worst.turned, a.turned), max(worst.back, a.back)
 	}
 	if judged == 0 && len(d.doubts) == 0 {
-		return d.unknown("no step made a dependency unusable that all routes use; %s would", strings.Join(q.Faults, ", "))
+		return d.unknown("no step made a dependency unusable; %s would", strings.Join(q.Faults, ", "))
 	}
 	q.truth(d, j)
 	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v "+
@@ -149,6 +148,8 @@ func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) r
 				s.Target, a.unready, a.polls, s.window.From, s.window.To)
 			d.point(a.odd)
 		}
+	case doneWithout(j.Header(), s.Target):
+		d.note("not all routes use %s, so whether to turn unready for its sake was not judged", s.Target)
 	default:
 		p.hard(d, s, until, a)
 	}
@@ -198,9 +199,10 @@ func (p *Readiness) watch(j journal.Journal, w, after journal.Window) readyAnswe
 	turned, back := map[string]journal.Instant{}, map[string]journal.Instant{}
 	polled := map[string]bool{}
 	down := downtimes(j, journal.Readiness)
-	for e, poll := range journal.Of[journal.Poll](j) {
+	for _, q := range pollsBySending(j, journal.Readiness) {
+		e, poll := q.Entry, q.Poll
 		in := func(w journal.Window) bool { return w.Contains(e.At) }
-		if poll.Endpoint != journal.Readiness || slices.ContainsFunc(down[e.On], in) {
+		if slices.ContainsFunc(down[e.On], in) {
 			continue
 		}
 		ready := poll.Code == http.StatusOK

@@ -144,9 +144,10 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	var since journal.Instant // when too few became ready; zero while enough are
 	var longest time.Duration
 	var worst journal.Entry
-	for e, poll := range journal.Of[journal.Poll](j) {
-		if poll.Endpoint != journal.Readiness || e.At >= w.To {
-			continue
+	for _, q := range pollsBySending(j, journal.Readiness) {
+		e, poll := q.Entry, q.Poll
+		if e.At >= w.To {
+			break
 		}
 		ready[e.On] = poll.Code == http.StatusOK
 		if e.At < w.From {
