@@ -1,9 +1,14 @@
 package postgres
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -257,25 +262,80 @@ func TestBadInput(t *testing.T) {
 
 func TestFetchingThatCannotWork(t *testing.T) {
 	h := bareHost(t)
-	err := unpack(t.Context(), h.Spawner, h.Scratch, "http://127.0.0.1:1")
+	h.Repository = "http://127.0.0.1:1"
+	err := unpack(t.Context(), h, filepath.Join(t.TempDir(), "pg"))
 	if err == nil || !strings.Contains(err.Error(), "install postgresql, or set the dependency's bin") ||
-		!strings.Contains(err.Error(), "127.0.0.1:1") {
+		!strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want the cause and what to do", err)
 	}
 }
 
-// TestFetching needs the network, so it is asked for by name.
-func TestFetching(t *testing.T) {
-	if os.Getenv("SEATRIAL_TEST_FETCH") == "" {
-		t.Skip("set SEATRIAL_TEST_FETCH to fetch PostgreSQL's binaries from the network")
+// repository serves this machine's PostgreSQL in the form of the repository
+// that missing binaries are fetched from: a jar that holds a .txz.
+func repository(t *testing.T) string {
+	t.Helper()
+	roots, err := filepath.Glob("/usr/lib/postgresql/*")
+	if err != nil || len(roots) == 0 {
+		t.Skip("this machine's PostgreSQL is not where Debian has it:", err)
 	}
-	h := bareHost(t)
-	if err := unpack(t.Context(), h.Spawner, h.Scratch, ""); err != nil {
+	cmd := exec.Command("tar", "-C", roots[0], "--exclude=bitcode", "--exclude=pgxs", "--exclude=llvmjit*", "-cJf", "-",
+		"bin/postgres", "bin/initdb", "bin/pg_ctl", "lib")
+	cmd.Env = append(os.Environ(), "XZ_OPT=-0")
+	txz, err := cmd.Output()
+	if err != nil {
+		t.Skip("tar and xz are needed here:", err)
+	}
+	var jar bytes.Buffer
+	z := zip.NewWriter(&jar)
+	f, err := z.Create("postgres.txz")
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(filepath.Dir(unpackedDir()))
-	if _, err := Prepare(t.Context(), h, subject.Dependency{Name: "pg", Bin: unpackedDir()}); err != nil {
-		t.Error(err)
+	if _, err := f.Write(txz); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, ".jar") {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(jar.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestFetching(t *testing.T) {
+	if testing.Short() {
+		t.Skip("unpacking takes seconds of processor time")
+	}
+	h := bareHost(t)
+	h.Repository = repository(t)
+	to := filepath.Join(h.Scratch, "kept")
+	if err := os.Mkdir(to, 0o700); err != nil { // an older one is replaced
+		t.Fatal(err)
+	}
+	if err := unpack(t.Context(), h, to); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(to, "bin")
+	b, found, err := Find(t.Context(), bin)
+	if err != nil || !found || !strings.HasPrefix(b.Version, "postgres (PostgreSQL) ") {
+		t.Errorf("%+v, %v, %v", b, found, err)
+	}
+	tmpl := &Template{Binaries: b, Data: filepath.Join(h.Scratch, "data"), Database: "app", Service: "app_service"}
+	if tmpl.user, err = Unprivileged(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tmpl.make(t.Context(), h); err != nil {
+		t.Error("the fetched programs do not run:", err)
+	}
+	left, err := filepath.Glob(filepath.Join(h.Scratch, "*"))
+	if err != nil || len(left) != 2 {
+		t.Error("left in the scratch folder:", left, err)
 	}
 }
 

@@ -72,7 +72,7 @@ func prepare(ctx context.Context, h Host, d subject.Dependency) (*Template, erro
 	}
 	if !found {
 		h.Progress.Say("fetching PostgreSQL (once)")
-		if err := unpack(ctx, h.Spawner, h.Scratch, h.Repository); err != nil {
+		if err := unpack(ctx, h, filepath.Dir(unpackedDir())); err != nil {
 			return nil, err
 		}
 		if b, err = identify(ctx, unpackedDir()); err != nil {

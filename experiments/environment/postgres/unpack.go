@@ -47,18 +47,18 @@ func unpackInto(dir, repository string) error {
 	return server.Stop()
 }
 
-// unpack has the binaries fetched once and kept in the cache.
-func unpack(ctx context.Context, s *spawn.Spawner, scratch, repository string) error {
+// unpack has the binaries fetched once and kept in a folder of the cache.
+func unpack(ctx context.Context, h Host, to string) error {
 	user, err := Unprivileged()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(scratch, "unpack")
+	dir := filepath.Join(h.Scratch, "unpack")
 	if err := errors.Join(os.Mkdir(dir, 0o700), own(dir, user)); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cmd, err := reexec.Command(ctx, unpackRole, dir, repository)
+	cmd, err := reexec.Command(ctx, unpackRole, dir, h.Repository)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func unpack(ctx context.Context, s *spawn.Spawner, scratch, repository string) e
 	cmd.Env = append(cmd.Env, "HOME="+dir, "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	lines := spawn.NewLines("unpack", nil, nil)
-	p, err := s.StartCommand(cmd, lines, nil)
+	p, err := h.Spawner.StartCommand(cmd, lines, nil)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func unpack(ctx context.Context, s *spawn.Spawner, scratch, repository string) e
 			"install postgresql, or set the dependency's bin to the folder that holds postgres and initdb",
 			strings.TrimPrefix(last(lines.Tail(), e.String()), "seatrial "+unpackRole+": "))
 	}
-	return keep(filepath.Join(dir, "pg"), filepath.Dir(unpackedDir()))
+	return keep(filepath.Join(dir, "pg"), to)
 }
 
 // keep moves the unpacked binaries into the cache, readable by all.
