@@ -11,6 +11,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/loadgen"
 )
 
 // Experiment is a steady-state hypothesis, load, a method and expectations, as
@@ -153,6 +154,9 @@ type Loader interface {
 	// ClosedLoop keeps a number of connections busy for a while with one kind
 	// of request against one base URL, and returns answers a second.
 	ClosedLoop(ctx context.Context, spec ClosedLoopSpec) (float64, error)
+	// WithBody is what a hit of the traffic would ask for that has a body: the
+	// first request that has one, filled in for an attack and a number.
+	WithBody(attack string, seq uint64) (loadgen.Target, error)
 }
 
 // AttackSpec is an attack that an action wants.

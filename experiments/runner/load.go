@@ -177,6 +177,21 @@ func (l *loader) ClosedLoop(ctx context.Context, spec experiments.ClosedLoopSpec
 	}.Run(ctx, l.run.rec)
 }
 
+// WithBody fills in the first request of the traffic that has a body.
+func (l *loader) WithBody(attack string, seq uint64) (loadgen.Target, error) {
+	for _, q := range l.run.plan.Subject.Traffic.Requests {
+		if q.Body == "" {
+			continue
+		}
+		part, err := l.source.Only(q.Name)
+		if err != nil {
+			return loadgen.Target{}, err
+		}
+		return part.Target(attack, seq)
+	}
+	return loadgen.Target{}, fmt.Errorf("no request of the traffic has a body")
+}
+
 var _ experiments.Loader = (*loader)(nil)
 
 // began is when an attack began; false before it has.
