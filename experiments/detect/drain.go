@@ -112,8 +112,8 @@ type stop struct {
 	exitEntry          journal.Entry
 }
 
-// stopsOf follows the replicas that were sent a signal; the first signal
-// counts.
+// stopsOf follows the replicas that were sent a signal, from the first one to
+// their exit.
 func stopsOf(j journal.Journal, signal, replica string) []*stop {
 	var all []*stop
 	open := map[string]*stop{}
@@ -122,14 +122,16 @@ func stopsOf(j journal.Journal, signal, replica string) []*stop {
 	for e := range j.Entries() {
 		last = max(last, e.At)
 		s := open[e.On]
+		running := s != nil && s.exited == 0
 		switch body := e.Body.(type) {
 		case journal.Signalled:
-			if (s == nil || s.exited != 0) && body.Signal == signal && (replica == "" || replica == e.On) && slices.Contains(replicas, e.On) {
+			wanted := body.Signal == signal && (replica == "" || replica == e.On)
+			if !running && wanted && slices.Contains(replicas, e.On) {
 				open[e.On] = &stop{replica: e.On, at: e.At, lastReady: e.At, signalEntry: e}
 				all = append(all, open[e.On])
 			}
 		case journal.Exited:
-			if s != nil && s.exited == 0 {
+			if running {
 				s.exited, s.exit, s.exitEntry = e.At, body, e
 			}
 		}
@@ -137,13 +139,18 @@ func stopsOf(j journal.Journal, signal, replica string) []*stop {
 	polls := pollsBySending(j, journal.Readiness)
 	for _, s := range all {
 		s.end = last
-		for _, p := range polls {
-			if p.On == s.replica && p.At >= s.at && (s.exited == 0 || p.At < s.exited) {
-				s.poll(p.Entry, p.Poll)
-			}
-		}
+		s.follow(polls)
 	}
 	return all
+}
+
+// follow takes the readiness polls between the signal and the exit.
+func (s *stop) follow(polls []pollOf) {
+	for _, p := range polls {
+		if p.On == s.replica && p.At >= s.at && (s.exited == 0 || p.At < s.exited) {
+			s.poll(p.Entry, p.Poll)
+		}
+	}
 }
 
 func (s *stop) poll(e journal.Entry, p journal.Poll) {

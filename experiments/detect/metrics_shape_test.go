@@ -118,8 +118,11 @@ func TestDurationFamily(t *testing.T) {
 		want  string
 		unit  float64
 	}{
-		{"seconds", []journal.Sample{histogram("http_request_duration_seconds", "route")},
-			"http_request_duration_seconds", 1},
+		{
+			"seconds",
+			[]journal.Sample{histogram("http_request_duration_seconds", "route")},
+			"http_request_duration_seconds", 1,
+		},
 		{
 			"milliseconds",
 			[]journal.Sample{histogram("http_request_duration_ms", "path")},
