@@ -5,6 +5,7 @@ package environmenttest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -116,20 +117,26 @@ func (c *conformance) dependencies(t *testing.T) {
 		if err := errors.Join(err, p.SetEnabled(ctx, true), p.SetEnabled(ctx, true)); err != nil {
 			t.Errorf("%s: %v", target.Name(), err)
 		}
-		if r, ok := target.(faults.Restartable); ok {
-			if err := r.Restart(ctx); err != nil {
-				t.Errorf("restart %s: %v", target.Name(), err)
-			}
-		}
-		if s, ok := target.(faults.Signalled); ok {
-			if err := errors.Join(s.Signal(ctx, syscall.SIGSTOP), s.Signal(ctx, syscall.SIGCONT)); err != nil {
-				t.Errorf("stop and continue %s: %v", target.Name(), err)
-			}
+		if err := disturb(ctx, target); err != nil {
+			t.Errorf("%s: %v", target.Name(), err)
 		}
 	}
 	if err := c.e.Flush(ctx); err != nil {
 		t.Error("flush:", err)
 	}
+}
+
+// disturb does to a target what its capabilities say can be done.
+func disturb(ctx context.Context, target faults.Target) error {
+	if r, ok := target.(faults.Restartable); ok {
+		if err := r.Restart(ctx); err != nil {
+			return fmt.Errorf("restart: %w", err)
+		}
+	}
+	if s, ok := target.(faults.Signalled); ok {
+		return errors.Join(s.Signal(ctx, syscall.SIGSTOP), s.Signal(ctx, syscall.SIGCONT))
+	}
+	return nil
 }
 
 // askSQL asks past a closed proxy.
