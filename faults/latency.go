@@ -84,12 +84,13 @@ func (f *Latency) Witness(j journal.Journal, target string, w journal.Window) er
 	if len(trips) == 0 {
 		return s.shaped("delayed")
 	}
-	during, ok := medianTrip(finished(trips, w))
+	before, _ := medianTrip(spoken(s.trips(s.before())))
+	need := before + want*7/10
+	during, ok := medianTrip(lasting(trips, w, need))
 	if !ok {
 		return notInForce("%d round trips began and none ended within the window", len(trips))
 	}
-	before, _ := medianTrip(spoken(s.trips(s.before())))
-	if need := before + want*7/10; during < need {
+	if during < need {
 		return notInForce("our round trips took %v (median), %v before; at least %v was to be seen",
 			round(during), round(before), round(need))
 	}

@@ -87,6 +87,14 @@ func finished(trips []trip, w journal.Window) []trip {
 	return slices.DeleteFunc(slices.Clone(trips), func(t trip) bool { return w.To != 0 && t.ended() > w.To })
 }
 
+// lasting are the trips that ended within the window, and those that had
+// already lasted long enough at its end.
+func lasting(trips []trip, w journal.Window, enough time.Duration) []trip {
+	return slices.DeleteFunc(slices.Clone(trips), func(t trip) bool {
+		return w.To != 0 && t.ended() > w.To && w.To.Sub(t.at) < enough
+	})
+}
+
 // never stands for the duration of a trip that was not answered.
 const never = time.Duration(1<<63 - 1)
 
@@ -164,7 +172,7 @@ func (s scene) flow(w journal.Window) flow {
 		}
 		f.up -= int64(r.Up)
 		f.down -= int64(r.Down)
-		if !r.Pooled {
+		if !r.Pooled && r.Err != journal.ErrRefused {
 			f.conns--
 		}
 	}

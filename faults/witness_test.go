@@ -161,6 +161,11 @@ func TestWitnesses(t *testing.T) {
 			parts{slow, load},
 			ErrNotInForce,
 		},
+		"latency longer than the window": {
+			&Latency{Latency: 2500 * time.Millisecond, Stream: Downstream},
+			parts{trips(journal.RoundTrip{RTT: 2500 * time.Millisecond, Down: 1}), load},
+			nil,
+		},
 		"latency bare":        {latency, parts{bareOne, traffic(busy, with(busy, 4))}, nil},
 		"latency bare unmet":  {latency, parts{bareOne, load}, ErrNotExercised},
 		"blackhole":           {&Blackhole{}, parts{silent, load}, nil},
