@@ -36,7 +36,8 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			checks := []check{
-				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(), checkLeftovers(ctx, reap),
+				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(),
+				checkLeftovers(ctx, reap),
 			}
 			bad := 0
 			for _, c := range checks {
@@ -75,7 +76,8 @@ func (c check) mark() string {
 func checkGo(ctx context.Context) check {
 	path, err := exec.LookPath("go")
 	if err != nil {
-		return check{name: "go", warn: true, says: "no go command on the PATH; services with build: cannot be tried, those with command: can"}
+		return check{name: "go", warn: true, says: "no go command on the PATH; " +
+			"services with build: cannot be tried, those with command: can"}
 	}
 	return check{name: "go", says: printed(ctx, "go", "env", "GOVERSION") + " at " + path}
 }
@@ -86,7 +88,8 @@ func checkPostgres(ctx context.Context) check {
 	case err != nil:
 		return check{name: "postgres", bad: true, says: err.Error()}
 	case !ok:
-		return check{name: "postgres", warn: true, says: "no server binaries here; they are fetched once, or install postgresql"}
+		return check{name: "postgres", warn: true, says: "no server binaries here; " +
+			"they are fetched once, or install postgresql"}
 	}
 	return check{name: "postgres", says: number(b.Version) + " at " + b.Dir}
 }
@@ -101,7 +104,8 @@ func checkRedis(ctx context.Context) check {
 
 func checkProc() check {
 	if runtime.GOOS != "linux" {
-		return check{name: "proc", warn: true, says: "no /proc on " + runtime.GOOS + ": processor, memory and descriptors are not recorded"}
+		return check{name: "proc", warn: true, says: "no /proc on " + runtime.GOOS +
+			": processor, memory and descriptors are not recorded"}
 	}
 	if _, err := os.ReadFile("/proc/self/stat"); err != nil {
 		return check{name: "proc", bad: true, says: err.Error() + "; mount /proc"}

@@ -58,7 +58,7 @@ func terminalWidth(w io.Writer) int {
 	if !ok || !isatty.IsTerminal(f.Fd()) || os.Getenv("TERM") == "dumb" {
 		return 0
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a descriptor fits an int
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col < 20 {
 		return 80
 	}
@@ -69,7 +69,8 @@ func (p *progress) began(t *folder.Trial) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintf(p.out, "trial of %s: %s, about %s, seed %d, into %s\n\n",
-		report.Clean(t.Service), plural(p.total, "experiment"), report.Span(p.length.Round(time.Second)), t.Seed, report.Clean(t.Dir))
+		report.Clean(t.Service), plural(p.total, "experiment"), report.Span(p.length.Round(time.Second)),
+		t.Seed, report.Clean(t.Dir))
 }
 
 func plural(n int, noun string) string {

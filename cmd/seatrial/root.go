@@ -97,7 +97,8 @@ What is tried is described in seatrial.yaml; seatrial schema tells its form.`,
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
 	root.SetVersionTemplate("seatrial {{.Version}}\n")
-	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newSchema(), newDoctor(), newAgent())
+	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newSchema(),
+		newDoctor(), newAgent())
 	return root
 }
 

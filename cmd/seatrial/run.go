@@ -56,7 +56,7 @@ bad file.`,
   seatrial run -f services/orders/seatrial.yaml --out /tmp/trials`,
 		RunE: func(cmd *cobra.Command, names []string) error { return f.run(cmd, names) },
 	}
-	f.choice.flags(cmd)
+	f.flags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
 	flags.IntVar(&f.attempts, "attempts", 3, "how `often` an experiment is run at most, to confirm a verdict")

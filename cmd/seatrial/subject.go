@@ -51,8 +51,8 @@ func (c *choice) complete(typed string) []string {
 // all reads the subject and plans everything that there is to try on it.
 func (c *choice) all() (*subject.Subject, []experiments.Plan, error) {
 	if c.seed == 0 {
-		now := uint64(time.Now().UnixNano()) //nolint:gosec // a time after 1970
-		c.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1
+		now := uint64(time.Now().UnixNano())
+		c.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1 //nolint:gosec // a seed is no secret
 	}
 	s, err := subject.Load(c.file)
 	if err != nil {

@@ -215,7 +215,7 @@ func (t timeline) drawPanel(c draw.Canvas, p panel) {
 	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
 		axis.Tick.Label.Color, axis.Color, axis.Tick.Color = colorMuted, colorGrid, colorGrid
 		axis.Tick.Label.Font, axis.Padding = sans(textSize-1), 0
-		axis.LineStyle.Width, axis.Tick.LineStyle.Width = 0.8, 0
+		axis.Width, axis.Tick.Width = 0.8, 0
 		axis.Tick.Length = 3
 	}
 	grid := plotter.NewGrid()

@@ -158,7 +158,9 @@ func TestScorecard(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]State{"3.2": ShownViolated, "3.3": ShownUnknown, "3.5": ShownUnknown, "3.6": ShownHeld, "8.4": ShownUnknown}
+	want := map[string]State{
+		"3.2": ShownViolated, "3.3": ShownUnknown, "3.5": ShownUnknown, "3.6": ShownHeld, "8.4": ShownUnknown,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
@@ -296,7 +298,9 @@ func hostileTrial(s string) *folder.Trial {
 			Name: s, Title: s, Description: s, Target: s, Runs: []string{"r/1"},
 			Verdict: experiments.Verdict{
 				Outcome: experiments.Failed, Reason: s, Findings: found,
-				Attempts: []experiments.Attempt{{Number: 1, Outcome: experiments.Failed, Reason: s, Findings: found, Guards: found}},
+				Attempts: []experiments.Attempt{{
+					Number: 1, Outcome: experiments.Failed, Reason: s, Findings: found, Guards: found,
+				}},
 			},
 		}},
 	}
@@ -307,12 +311,22 @@ func hostileJournal(s string) journal.Journal {
 		Replicas: []string{s}, Method: []journal.PlannedStep{{Name: s, Action: s, Class: s, Detail: s, Target: s}},
 	})
 	for i, b := range []journal.Body{
-		journal.StepEvent{Phase: journal.PhaseInForce}, journal.StepEvent{Phase: journal.PhaseFailed, Error: s},
-		journal.LogLine{Text: s}, journal.Note{Text: s}, journal.Exited{Signal: s}, journal.Signalled{Signal: s},
-		journal.Call{Path: s, RequestID: s}, journal.Activity{}, journal.ProcessSample{RSSBytes: 1}, journal.Phase{Name: s},
-		journal.Poll{Endpoint: journal.Readiness, Err: s}, journal.Endpoint{Reason: s},
-		journal.Aborted{By: s, Reason: s}, journal.Assessment{Purpose: s, Detector: s, Outcome: s, Reason: s},
-		journal.Measured{Quantity: journal.Quantity{Name: s, Unit: s}}, journal.AgentReplaced{Reason: s},
+		journal.StepEvent{Phase: journal.PhaseInForce},
+		journal.StepEvent{Phase: journal.PhaseFailed, Error: s},
+		journal.LogLine{Text: s},
+		journal.Note{Text: s},
+		journal.Exited{Signal: s},
+		journal.Signalled{Signal: s},
+		journal.Call{Path: s, RequestID: s},
+		journal.Activity{},
+		journal.ProcessSample{RSSBytes: 1},
+		journal.Phase{Name: s},
+		journal.Poll{Endpoint: journal.Readiness, Err: s},
+		journal.Endpoint{Reason: s},
+		journal.Aborted{By: s, Reason: s},
+		journal.Assessment{Purpose: s, Detector: s, Outcome: s, Reason: s},
+		journal.Measured{Quantity: journal.Quantity{Name: s, Unit: s}},
+		journal.AgentReplaced{Reason: s},
 	} {
 		m.Record(journal.Entry{At: journal.Instant(i+1) * second, On: s, Body: b})
 	}

@@ -35,9 +35,11 @@ func sampleTrial() *folder.Trial {
 func samplePassed() folder.Experiment {
 	found := []detect.Finding{{
 		Detector: "success", Checklist: []string{"3.6"}, Outcome: detect.Held,
-		Reason:     "99.8% of 1200 answers were good while payments was slow; promised were 99.5%",
-		Remark:     "two refusals carried no Retry-After",
-		Quantities: []journal.Quantity{{Name: "ratio", Value: 0.998, Unit: "1", Bound: bound(0.995), Op: ">=", Samples: 1200}},
+		Reason: "99.8% of 1200 answers were good while payments was slow; promised were 99.5%",
+		Remark: "two refusals carried no Retry-After",
+		Quantities: []journal.Quantity{{
+			Name: "ratio", Value: 0.998, Unit: "1", Bound: bound(0.995), Op: ">=", Samples: 1200,
+		}},
 	}}
 	return folder.Experiment{
 		Name: "http-slow/payments", Title: "Answers come in time while payments is slow", Target: "payments",
@@ -93,7 +95,9 @@ func sampleInconclusive() folder.Experiment {
 		Reason:     "the machine was too busy: sleeps of 20ms overshot by 180ms at p99",
 		Quantities: []journal.Quantity{{Name: "overshoot_p99", Value: .18, Unit: "s", Bound: bound(.05), Op: "<="}},
 	}}
-	found := []detect.Finding{{Detector: "shedding", Checklist: []string{"3.5"}, Outcome: detect.Held, Reason: "0.9 of capacity"}}
+	found := []detect.Finding{{
+		Detector: "shedding", Checklist: []string{"3.5"}, Outcome: detect.Held, Reason: "0.9 of capacity",
+	}}
 	return folder.Experiment{
 		Name: "overload", Title: "Five times the capacity", Took: 13 * time.Second,
 		Expect: []string{"shedding"}, Runs: []string{folder.RunPath("overload", 1)},
@@ -150,9 +154,13 @@ func sampleJournal() journal.Journal {
 		step  int
 		phase string
 	}{
-		{6 * second, 0, journal.PhaseBegin}, {6100 * second / 1000, 0, journal.PhaseInForce},
-		{12 * second, 0, journal.PhaseRevert}, {12050 * second / 1000, 0, journal.PhaseReverted},
-		{14 * second, 1, journal.PhaseBegin}, {14 * second, 1, journal.PhaseInForce}, {16 * second, 1, journal.PhaseRevert},
+		{6 * second, 0, journal.PhaseBegin},
+		{6100 * second / 1000, 0, journal.PhaseInForce},
+		{12 * second, 0, journal.PhaseRevert},
+		{12050 * second / 1000, 0, journal.PhaseReverted},
+		{14 * second, 1, journal.PhaseBegin},
+		{14 * second, 1, journal.PhaseInForce},
+		{16 * second, 1, journal.PhaseRevert},
 	} {
 		m.Record(journal.Entry{At: e.at, Body: journal.StepEvent{Step: e.step, Phase: e.phase}})
 	}
@@ -177,10 +185,11 @@ func sampleRequests(m *journal.Memory, rng *rand.Rand) {
 		m.Request(r)
 		if i%2 == 0 {
 			id := fmt.Sprint("r", i)
-			m.Record(journal.Entry{At: due.Add(time.Millisecond), On: "payments", Body: journal.Call{Path: "/charges", RequestID: id}})
+			call := journal.Call{Path: "/charges", RequestID: id}
+			m.Record(journal.Entry{At: due.Add(time.Millisecond), On: "payments", Body: call})
 			if hung {
 				at := due.Add(300 * time.Millisecond)
-				m.Record(journal.Entry{At: at, On: "payments", Body: journal.Call{Path: "/charges", RequestID: id}})
+				m.Record(journal.Entry{At: at, On: "payments", Body: call})
 			}
 		}
 	}
@@ -214,10 +223,12 @@ func sampleReplicas(m *journal.Memory, rng *rand.Rand) {
 			m.Record(journal.Entry{At: at, On: replica, Body: journal.ProcessSample{CPU: cpu, RSSBytes: rss}})
 			if i%10 == 0 {
 				value := float64(3 + rng.IntN(2))
-				m.Record(journal.Entry{At: at, On: replica, Body: journal.Scrape{Series: 2, Fresh: i == 0, Changed: []journal.Sample{
+				changed := []journal.Sample{
 					{Name: "go_sql_in_use_connections", Type: "gauge", Value: value},
 					{Name: "go_sql_max_open_connections", Type: "gauge", Value: 10},
-				}}})
+				}
+				scrape := journal.Scrape{Series: 2, Fresh: i == 0, Changed: changed}
+				m.Record(journal.Entry{At: at, On: replica, Body: scrape})
 			}
 		}
 	}
@@ -229,7 +240,9 @@ func sampleReplicas(m *journal.Memory, rng *rand.Rand) {
 		{At: 15 * second, On: "orders-2", Body: journal.Exited{Code: 0, Asked: "SIGTERM"}},
 		{At: 16800 * second / 1000, On: "orders-2", Body: journal.Started{PID: 4711, Start: 2}},
 		{At: 17 * second, On: "orders-2", Body: journal.Endpoint{In: true, Reason: "ready"}},
-		{At: 9 * second, On: "orders-1", Body: journal.LogLine{Stream: "stderr", Text: "<script>alert(1)</script> \x1b]0;title\a"}},
+		{At: 9 * second, On: "orders-1", Body: journal.LogLine{
+			Stream: "stderr", Text: "<script>alert(1)</script> \x1b]0;title\a",
+		}},
 	} {
 		m.Record(e)
 	}

@@ -36,9 +36,9 @@ type buckets struct {
 	n     int
 }
 
-// newBuckets takes about 240 buckets for a run, of 100 ms to 500 ms.
+// newBuckets takes about 90 buckets for a run, of 100 ms to 500 ms.
 func newBuckets(length time.Duration) buckets {
-	width := (length / 240).Round(50 * time.Millisecond)
+	width := (length / 90).Round(50 * time.Millisecond)
 	width = min(max(width, 100*time.Millisecond), 500*time.Millisecond)
 	return buckets{width: width, n: max(int(length/width), 1)}
 }
@@ -270,42 +270,58 @@ func poolPanel(j journal.Journal, b buckets) []panel {
 // sumOverReplicas adds up the last known value of the first of the metrics
 // that each replica has, bucket by bucket; nil when none has any.
 func sumOverReplicas(j journal.Journal, b buckets, metrics []string) []point {
-	sums := make([]float64, b.n)
-	seen := make([]bool, b.n)
-	for _, replica := range j.Header().Replicas {
-		last, next := math.NaN(), 0
-		fill := func(to int) {
-			for ; next < min(to, b.n); next++ {
-				if !math.IsNaN(last) {
-					sums[next] += last
-					seen[next] = true
-				}
-			}
-		}
-		for m := range journal.Scrapes(j, replica) {
-			i, _ := b.index(m.At)
-			fill(i)
-			for _, name := range metrics {
-				if v, ok := m.Sum(name); ok {
-					last = v
-					break
-				}
-			}
-		}
-		fill(min(next+int(2*time.Second/b.width), b.n))
+	sum := make([]point, b.n)
+	for i := range sum {
+		sum[i] = point{b.middle(i), math.NaN()}
 	}
-	if !slices.Contains(seen, true) {
+	for _, replica := range j.Header().Replicas {
+		for i, v := range gauge(j, b, replica, metrics) {
+			switch {
+			case math.IsNaN(v):
+			case math.IsNaN(sum[i].y):
+				sum[i].y = v
+			default:
+				sum[i].y += v
+			}
+		}
+	}
+	if !slices.ContainsFunc(sum, func(p point) bool { return !math.IsNaN(p.y) }) {
 		return nil
 	}
-	out := make([]point, b.n)
-	for i := range out {
-		out[i] = point{b.middle(i), sums[i]}
-		if !seen[i] {
-			out[i].y = math.NaN()
+	return sum
+}
+
+// gaugeHolds is how long a scraped value counts when no other comes.
+const gaugeHolds = 2 * time.Second
+
+// gauge is a replica's last known value in every bucket; not a number where
+// there is none.
+func gauge(j journal.Journal, b buckets, replica string, metrics []string) []float64 {
+	out := make([]float64, b.n)
+	last, next := math.NaN(), 0
+	fill := func(to int) {
+		for ; next < min(to, b.n); next++ {
+			out[next] = last
 		}
 	}
+	for m := range journal.Scrapes(j, replica) {
+		i, _ := b.index(m.At)
+		fill(i)
+		for _, name := range metrics {
+			if v, ok := m.Sum(name); ok {
+				last = v
+				break
+			}
+		}
+	}
+	fill(next + int(gaugeHolds/b.width))
+	last = math.NaN()
+	fill(b.n)
 	return out
 }
+
+// processGap is how long a process may go unseen before its curves break.
+const processGap = 1500 * time.Millisecond
 
 // processPanels show the processor time and the memory of every replica.
 func processPanels(j journal.Journal) []panel {
@@ -323,6 +339,11 @@ func processPanels(j journal.Journal) []panel {
 		}
 		last[e.On] = sample{e.At, s.CPU}
 		at := e.At.Duration().Seconds()
+		if known && e.At.Sub(before.at) > processGap { // there was no process
+			cpu[e.On] = append(cpu[e.On], point{at, math.NaN()})
+			rss[e.On] = append(rss[e.On], point{at, math.NaN()})
+			known = false
+		}
 		rss[e.On] = append(rss[e.On], point{at, float64(s.RSSBytes) / (1 << 20)})
 		if d := e.At.Sub(before.at).Seconds(); known && d > 0 {
 			used := (s.CPU - before.cpu).Seconds() / d * 100

@@ -151,6 +151,9 @@ func (t Text) finding(w io.Writer, f detect.Finding) {
 	if f.Remark != "" {
 		fmt.Fprintf(w, "      %s\n", t.paint(yellow, "remark: "+Clean(f.Remark)))
 	}
+	if f.Outcome == detect.Held && !t.Verbose {
+		return
+	}
 	for _, q := range quantities(f.Quantities) {
 		line := q.String()
 		if q.Broken {

@@ -54,7 +54,7 @@ func (r *running) open(a *attempt, i int, rel string) (err error) {
 	if a.run.Plan, err = savePlan(&r.Plans[i]); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(a.dir, 0o755); err != nil {
+	if err := os.MkdirAll(a.dir, folder.Mode); err != nil {
 		return fmt.Errorf("make the run's folder: %w", err)
 	}
 	if err := a.run.Write(a.dir); err != nil {

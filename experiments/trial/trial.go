@@ -155,7 +155,7 @@ func describe(p *experiments.Plan) folder.Experiment {
 
 // makeFolder makes out/<time> and points out/latest at it.
 func makeFolder(out string, now time.Time) (string, error) {
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := os.MkdirAll(out, folder.Mode); err != nil {
 		return "", fmt.Errorf("make the trial's folder: %w; name another with --out", err)
 	}
 	name := now.UTC().Format("20060102-150405")
@@ -164,7 +164,7 @@ func makeFolder(out string, now time.Time) (string, error) {
 		if i > 1 {
 			dir += "-" + strconv.Itoa(i)
 		}
-		err := os.Mkdir(dir, 0o755)
+		err := os.Mkdir(dir, folder.Mode)
 		if errors.Is(err, os.ErrExist) && i < 1000 {
 			continue
 		}

@@ -38,11 +38,13 @@ func testPlans(t *testing.T, s *subject.Subject, processor string, names ...stri
 	return plans
 }
 
-func try(t *testing.T, ctx context.Context, f *trialtest.Fake, plans []experiments.Plan, change func(*Config)) *folder.Trial {
+func try(
+	t *testing.T, ctx context.Context, f *trialtest.Fake, plans []experiments.Plan, change func(*Config),
+) *folder.Trial {
 	t.Helper()
 	c := Config{
-		Subject: plans[0].Subject, Plans: plans, Backend: f, Seed: 7, Out: filepath.Join(t.TempDir(), "runs"), Version: "test",
-		Attempts: 1,
+		Subject: plans[0].Subject, Plans: plans, Backend: f, Seed: 7, Version: "test",
+		Attempts: 1, Out: filepath.Join(t.TempDir(), "runs"),
 	}
 	if change != nil {
 		change(&c)
@@ -93,7 +95,8 @@ func TestTrialLeavesAFolderThatCanBeJudgedAgain(t *testing.T) {
 		"": judged, "one": judged, "two": judged, "three": judged,
 	})
 	if len(told) != 3 || f.Peak.Load() != 2 || f.Closed.Load() != 1 {
-		t.Errorf("verdicts %v, %d environments at once, closed %d times; want 3, 2 and 1", told, f.Peak.Load(), f.Closed.Load())
+		t.Errorf("verdicts %v, %d environments at once, closed %d times; want 3, 2 and 1",
+			told, f.Peak.Load(), f.Closed.Load())
 	}
 	for _, name := range []string{
 		folder.TrialFile, folder.SummaryFile, folder.JUnitFile, folder.ReportFile,

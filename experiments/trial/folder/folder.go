@@ -20,6 +20,9 @@ import (
 // Format is the version of the form of trial.json and run.json.
 const Format = 1
 
+// Mode is that of a trial's folders: other tools of other users may read them.
+const Mode fs.FileMode = 0o755
+
 // Names of the files of a trial and of a run.
 const (
 	TrialFile   = "trial.json"
