@@ -24,7 +24,9 @@ func Find(ctx context.Context) ([]Leftover, error) { return find(ctx, tempDir())
 func Reap(ctx context.Context) ([]Leftover, error) { return reap(ctx, tempDir()) }
 
 func find(ctx context.Context, parent string) ([]Leftover, error) {
-	found, err := marked(abandoned)
+	found, err := marked(func(scratch string, carried bool) bool {
+		return abandoned(scratch) || carried && vanished(scratch)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -74,16 +76,14 @@ func reap(ctx context.Context, parent string) ([]Leftover, error) {
 }
 
 // abandoned reports whether the seatrial that made a scratch folder is dead:
-// its lock is gone, or the folder is.
+// nobody holds its lock. A folder without a lock file is not ours, whatever its
+// name.
 func abandoned(scratch string) bool {
 	if !strings.HasPrefix(filepath.Base(scratch), prefix) || !filepath.IsAbs(scratch) {
 		return false
 	}
 	path := filepath.Join(scratch, ownerFile)
 	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return !young(scratch)
-	}
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
@@ -92,17 +92,22 @@ func abandoned(scratch string) bool {
 	if free {
 		_ = lock.Unlock()
 	}
-	return free && err == nil && !youngFile(info)
+	return free && err == nil && !young(info)
 }
 
-// young reports whether a folder was made so lately that its lock may just be
-// about to be taken.
-func young(dir string) bool {
-	info, err := os.Lstat(dir)
-	return err == nil && youngFile(info)
+// vanished reports whether a scratch folder that a process carries as its mark
+// is gone: with it went everything that says whose it was.
+func vanished(scratch string) bool {
+	if !strings.HasPrefix(filepath.Base(scratch), prefix) || !filepath.IsAbs(scratch) {
+		return false
+	}
+	_, err := os.Lstat(scratch)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
-func youngFile(info fs.FileInfo) bool { return time.Since(info.ModTime()) < grace }
+// young reports whether a lock file was made so lately that its lock may just
+// be about to be taken.
+func young(lock fs.FileInfo) bool { return time.Since(lock.ModTime()) < grace }
 
 // grace is how long after it was made nobody else judges a folder.
 var grace = 2 * time.Second

@@ -74,7 +74,7 @@ func killMarked(scratch string) error {
 	deadline := time.NewTimer(10 * time.Second)
 	defer deadline.Stop()
 	for quiet := 0; quiet < 2; {
-		found, err := marked(func(dir string) bool { return dir == scratch })
+		found, err := marked(func(dir string, _ bool) bool { return dir == scratch })
 		if err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func (l Leftover) String() string {
 }
 
 // marked finds the living processes that belong to a scratch folder for which
-// want is true: by their environment, or by the folder they work in.
-func marked(want func(scratch string) bool) ([]Leftover, error) {
+// want is true: they carry it as their mark, or only work in it.
+func marked(want func(scratch string, carried bool) bool) ([]Leftover, error) {
 	all, err := procs.List()
 	if err != nil {
 		return nil, err
@@ -124,11 +124,11 @@ func marked(want func(scratch string) bool) ([]Leftover, error) {
 		if p.Dead() || p.PID == os.Getpid() {
 			continue
 		}
-		scratch, ok := procs.Variable(p.PID, ScratchEnv)
-		if !ok {
+		scratch, carried := procs.Variable(p.PID, ScratchEnv)
+		if !carried {
 			scratch = scratchOf(procs.WorkingDir(p.PID))
 		}
-		if scratch == "" || !want(scratch) {
+		if scratch == "" || !want(scratch, carried) {
 			continue
 		}
 		trial, _ := procs.Variable(p.PID, TrialEnv)

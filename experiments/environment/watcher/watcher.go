@@ -36,7 +36,7 @@ const (
 // prefix begins the name of every scratch folder; ownerFile in it is locked as
 // long as the seatrial that made it lives.
 const (
-	prefix    = "seatrial-"
+	prefix    = "seatrial-trial-"
 	ownerFile = "owner"
 )
 

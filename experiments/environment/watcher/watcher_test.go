@@ -179,7 +179,9 @@ func TestReap(t *testing.T) {
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	visitor := child(t, other, nil, "exec sleep 60")
 	left := child(t, "/", []string{TrialEnv + "=t9", ScratchEnv + "=" + dead}, "sleep 60")
+	orphan := child(t, "/", []string{ScratchEnv + "=" + filepath.Join(parent, prefix+"vanished")}, "sleep 60")
 	here, err := find(t.Context(), parent)
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +199,10 @@ func TestReap(t *testing.T) {
 	}
 	if _, err := os.Stat(other); err != nil {
 		t.Error("another's folder was removed:", err)
+	}
+	gone(t, "the process whose folder is gone", orphan)
+	if !procs.Alive(visitor, 0) {
+		t.Error("a process that works in another's folder was killed")
 	}
 	if !procs.Alive(ours, 0) {
 		t.Error("a process of a living trial was killed")
