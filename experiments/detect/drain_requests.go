@@ -2,6 +2,7 @@ package detect
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -49,6 +50,7 @@ func (p *Drain) newcomers(d *docket, j journal.Journal, s *stop) {
 	w := journal.Window{From: s.at, To: s.lastReady.Add(delay)}
 	served, lost, before := 0, 0, 0
 	words := tally{}
+	troubled := dependencyFaults(j)
 	for r := range j.Requests(journal.Window{To: w.To}) {
 		switch {
 		case r.Attack != p.Newcomers || r.Dropped || r.Sent >= w.To:
@@ -57,6 +59,8 @@ func (p *Drain) newcomers(d *docket, j journal.Journal, s *stop) {
 		case r.Due < w.From:
 		case r.OK:
 			served++
+		case troubled.explains(r):
+			d.note("newcomers were answered with failures while a dependency was broken")
 		default:
 			lost++
 			words[answer(r)]++
@@ -139,7 +143,7 @@ func (p *Drain) countLoad(j journal.Journal, s *stop) drainLoad {
 		repeatable[r.Name] = r.Retryable || r.Method == http.MethodGet || r.Method == http.MethodHead
 	}
 	c := drainLoad{words: tally{}}
-	told := closesSince(j, s.at)
+	told, troubled := closesSince(j, s.at), dependencyFaults(j)
 	var slow []journal.Request // answered badly, or not within our timeout
 	usual := false
 	for r := range j.Requests(journal.Window{To: end + 1}) {
@@ -153,7 +157,7 @@ func (p *Drain) countLoad(j journal.Journal, s *stop) drainLoad {
 		}
 		c.sent++
 		switch {
-		case r.OK:
+		case r.OK, troubled.explains(r):
 		case answered:
 			slow = append(slow, r)
 		case r.Reused && (r.Err == journal.ErrEOF || r.Err == journal.ErrReset) &&
@@ -177,6 +181,28 @@ func (c *drainLoad) lose(run string, r journal.Request) {
 	c.lost++
 	c.words[answer(r)]++
 	first(&c.first, run, r)
+}
+
+// faultWindows are the times in which dependencies were broken.
+type faultWindows []journal.Window
+
+func dependencyFaults(j journal.Journal) faultWindows {
+	replicas := j.Header().Replicas
+	var all faultWindows
+	for _, s := range j.Steps() {
+		if w, ok := carriedOut(s); ok && s.Class == "fault" && !slices.Contains(replicas, s.Target) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// explains says whether an answer that was no success may be a broken
+// dependency's doing: it came while one was.
+func (f faultWindows) explains(r journal.Request) bool {
+	return !r.OK && r.Code != 0 && slices.ContainsFunc(f, func(w journal.Window) bool {
+		return (w.To == 0 || r.Sent < w.To) && r.Done > w.From
+	})
 }
 
 // closesSince is when an answer first said Connection: close; zero when none

@@ -119,6 +119,14 @@ func TestDrain(t *testing.T) {
 				}
 			})
 		}, Violated, "of the load failed"},
+		{"answered badly by a broken dependency", 5.1, 7.3, 8, func(m *made) {
+			m.step("slow", "slow_answer", "fault", "payments", 5.5, 5.55)
+			m.change(func(r *journal.Request) {
+				if r.Attack != "in-flight" && r.Due > secs(5.5) && r.Due < secs(5.54) {
+					r.OK, r.Code = false, 503
+				}
+			})
+		}, Held, "while a dependency was broken"},
 		{"race on a repeatable request", 5.1, 7.3, 8, lateLoad("get", true), Held, "kept connection"},
 		{"race without a notice", 5.1, 7.3, 8, lateLoad("create", false), Held, "kept connection"},
 		{"race after a notice", 5.1, 7.3, 8, lateLoad("create", true), Violated, "of the load failed"},
