@@ -169,7 +169,8 @@ func TestJudge(t *testing.T) {
 		"unknown, then held":      {trialOf{rate: "uh", attempts: 2}, Passed, "", false},
 
 		"gate not held": {
-			trialOf{rate: "h", gate: "v"}, Inconclusive,
+			trialOf{rate: "h", gate: "v"},
+			Inconclusive,
 			"the steady state did not hold before the first fault: violated", true,
 		},
 		"gate unknown":        {trialOf{rate: "h", gate: "u"}, Inconclusive, "the steady state did not hold", true},
@@ -186,14 +187,16 @@ func TestJudge(t *testing.T) {
 		"the load fell short, violated": {trialOf{rate: "v", load: "u", attempts: 2}, Failed, "latency: violated", false},
 
 		"not in force": {
-			trialOf{rate: "h", witness: []error{notInForce}}, Inconclusive,
+			trialOf{rate: "h", witness: []error{notInForce}},
+			Inconclusive,
 			`step "slow": the fault was not in force: nobody saw it`, true,
 		},
 		"not in force, then in force": {
 			trialOf{rate: "h", witness: []error{notInForce, nil}, attempts: 2}, Passed, "", false,
 		},
 		"not exercised": {
-			trialOf{rate: "h", witness: []error{notExercised}}, Inconclusive,
+			trialOf{rate: "h", witness: []error{notExercised}},
+			Inconclusive,
 			"it held, but step \"slow\": the fault was not exercised: no call came", true,
 		},
 		"not exercised, but violated": {
