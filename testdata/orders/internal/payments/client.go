@@ -80,7 +80,7 @@ func (c *Client) Charge(ctx context.Context, key string, cents int64) error {
 	if err != nil {
 		return fmt.Errorf("charge: %w", err)
 	}
-	got, err := c.call(ctx, request{operation: "charge", path: "/charges", key: key, body: body})
+	got, err := c.call(ctx, request{operation: "charge", method: http.MethodPost, path: "/charges", key: key, body: body})
 	if err != nil {
 		return fmt.Errorf("charge: %w", err)
 	}
@@ -95,11 +95,11 @@ func (c *Client) Charge(ctx context.Context, key string, cents int64) error {
 
 // Fee asks what a payment would cost. It changes nothing over there.
 func (c *Client) Fee(ctx context.Context, cents int64) (int64, error) {
-	body, err := json.Marshal(map[string]any{"amount_cents": cents, "currency": "EUR"})
-	if err != nil {
-		return 0, fmt.Errorf("fee: %w", err)
-	}
-	got, err := c.call(ctx, request{operation: "fee", path: "/fees", body: body})
+	got, err := c.call(ctx, request{
+		operation: "fee",
+		method:    http.MethodGet, // so that it may be repeated without a key
+		path:      fmt.Sprintf("/fees?amount_cents=%d&currency=EUR", cents),
+	})
 	if err != nil {
 		return 0, fmt.Errorf("fee: %w", err)
 	}
@@ -117,8 +117,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // request is one logical call; its attempts are all alike.
 type request struct {
-	operation, path, key string
-	body                 []byte
+	operation, method, path, key string
+	body                         []byte
 }
 
 // answer is what came back in the end.
@@ -154,7 +154,7 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 }
 
 func (c *Client) send(ctx context.Context, r request) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+r.path, bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return answer{}, fmt.Errorf("build request: %w", err)
 	}
