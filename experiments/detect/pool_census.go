@@ -3,6 +3,7 @@ package detect
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -12,7 +13,7 @@ import (
 // promised size.
 func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 	h := j.Header()
-	c := takeCensus(j, lock.Target, lock.window, len(h.Replicas))
+	c := takeCensus(j, lock.Target, lock.window, h.Replicas)
 	if c.samples == 0 {
 		d.doubt("pg_stat_activity of %s could not be sampled between %v and %v%s",
 			lock.Target, lock.window.From, lock.window.To, c.trouble())
@@ -70,12 +71,12 @@ func (c census) trouble() string {
 	return ": " + c.err
 }
 
-// takeCensus counts per application_name or client address where there are as
-// many of them as replicas, and in all otherwise.
-func takeCensus(j journal.Journal, on string, w journal.Window, replicas int) census {
-	c := census{groups: map[string][]int{}, share: max(1, replicas)}
+// takeCensus counts per replica where they can be told apart, and in all
+// otherwise.
+func takeCensus(j journal.Journal, on string, w journal.Window, replicas []string) census {
+	c := census{groups: map[string][]int{}, share: max(1, len(replicas))}
 	group := func(journal.Backend) string { return "all replicas" }
-	if replicas == 1 {
+	if len(replicas) == 1 {
 		group = func(journal.Backend) string { return "the replica" }
 	} else if by := tellApart(j, on, w, replicas); by != nil {
 		group, c.share = by, 1
@@ -117,21 +118,43 @@ func activities(j journal.Journal, on string, w journal.Window) func(func(journa
 	}
 }
 
-// tellApart finds what differs from replica to replica; nil when nothing does.
-func tellApart(j journal.Journal, on string, w journal.Window, replicas int) func(journal.Backend) string {
+// tellApart finds what differs from replica to replica among the backends that
+// wait on a lock: an application_name that holds the replica's name, else
+// application_names or client addresses of which there are as many as replicas.
+// It is nil when nothing tells them apart.
+func tellApart(j journal.Journal, on string, w journal.Window, replicas []string) func(journal.Backend) string {
 	apps, clients := map[string]bool{}, map[string]bool{}
+	named := true
 	for _, a := range activities(j, on, w) {
 		for _, b := range a.Backends {
+			if b.WaitType != "Lock" {
+				continue
+			}
 			apps[b.App], clients[b.Client] = true, true
+			named = named && replicaIn(b.App, replicas) != ""
 		}
 	}
-	switch replicas {
-	case len(apps):
+	switch {
+	case named && len(apps) > 0:
+		return func(b journal.Backend) string { return replicaIn(b.App, replicas) }
+	case len(apps) == len(replicas):
 		return func(b journal.Backend) string { return b.App }
-	case len(clients):
+	case len(clients) == len(replicas):
 		return func(b journal.Backend) string { return b.Client }
 	}
 	return nil
+}
+
+// replicaIn is the longest of the replicas' names that an application_name
+// holds; empty when it holds none.
+func replicaIn(app string, replicas []string) string {
+	longest := ""
+	for _, r := range replicas {
+		if strings.Contains(app, r) && len(r) > len(longest) {
+			longest = r
+		}
+	}
+	return longest
 }
 
 // longestOver is the longest run of samples in which one group was above a
