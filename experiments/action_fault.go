@@ -103,7 +103,10 @@ type (
 	restartable struct{ faults.Restartable }
 )
 
+// Name is the name in the subject.
 func (n named) Name() string { return n.name }
+
+// Kind is the kind in the subject, or replica.
 func (n named) Kind() string { return n.kind }
 
 // KindReplica is the kind of a target that is a copy of the service.

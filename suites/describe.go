@@ -36,8 +36,8 @@ func Describe(file string, opts ...Option) bool {
 		for i := range s.plans {
 			s.specs(&s.plans[i])
 		}
-		ginkgo.AfterAll(func() {
-			if err := s.end(); err != nil {
+		ginkgo.AfterAll(func(ctx context.Context) {
+			if err := s.end(ctx); err != nil {
 				ginkgo.Fail(err.Error())
 			}
 			if dir := s.dir(); dir != "" {

@@ -195,7 +195,8 @@ func (x matrix) with(t *testing.T, c cell) matrix {
 func (x matrix) write(t *testing.T, mutants []mutant.Mutant) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("# Detection matrix\n\nEvery mutant of the reference service, tried with the experiment that must catch it.\n" +
+	b.WriteString("# Detection matrix\n\n" +
+		"Every mutant of the reference service, tried with the experiment that must catch it.\n" +
 		"Made by `make matrix`.\n\n| mutant | what is wrong with it | experiment | detector | caught | also violated |\n" +
 		"|---|---|---|---|---|---|\n")
 	for _, m := range mutants {

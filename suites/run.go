@@ -26,7 +26,7 @@ func Run(t *testing.T, file string, opts ...Option) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.end(); err != nil {
+		if err := s.end(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 		if dir := s.dir(); dir != "" {
@@ -78,9 +78,9 @@ func Try(ctx context.Context, file string, opts ...Option) ([]folder.Experiment,
 	for i := range s.plans {
 		e, err := s.try(ctx, s.plans[i].Name)
 		if err != nil {
-			return nil, errors.Join(err, s.end())
+			return nil, errors.Join(err, s.end(ctx))
 		}
 		all = append(all, e)
 	}
-	return all, s.end()
+	return all, s.end(ctx)
 }

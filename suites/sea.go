@@ -158,13 +158,13 @@ func (s *sea) dir() string {
 }
 
 // end ends the trial and writes its reports.
-func (s *sea) end() error {
+func (s *sea) end(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session == nil {
 		return nil
 	}
-	_, err := s.session.End()
+	_, err := s.session.End(ctx)
 	return err
 }
 
@@ -172,7 +172,7 @@ func (s *sea) end() error {
 // nothing of the service that is built here. A result is cached only when the
 // files that the test has opened are as they were, and this one never is.
 func neverCached(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a trial is there to be read by others
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, ".never-cached")

@@ -19,9 +19,9 @@ var files embed.FS
 // order is that in which a trial tries them: the quick ones first, so that the
 // first verdict is soon there. Those that are not in it come last.
 var order = []string{
-	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-abandoned", "http-flaky", "http-hangs",
-	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "drain-deadline",
-	"rolling-restart",
+	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
+	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "rolling-restart",
+	"drain-deadline", "http-abandoned", // these two beside each other
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

@@ -107,12 +107,12 @@ traffic: {requests: [{name: root, path: /}]}
 	}
 }
 
-// TestBudget holds the whole catalogue, one after the other on the sample
-// subject, to seven minutes. The environment's start and stop are bounded by
-// 1.5 s and 0.5 s.
+// TestBudget holds the whole catalogue on the sample subject to seven minutes.
+// The environment's start and stop are bounded by 1.5 s and 0.5 s; of
+// neighbours that use little of the processor, two go on at once.
 func TestBudget(t *testing.T) {
 	const environment = 2 * time.Second
-	total := time.Duration(0)
+	total, beside := time.Duration(0), time.Duration(0)
 	for _, e := range All() {
 		plans, err := experiments.NewPlan(e, sample(t), 1)
 		if err != nil {
@@ -120,7 +120,13 @@ func TestBudget(t *testing.T) {
 		}
 		for _, p := range plans {
 			t.Logf("%6v  %s", p.Duration()+environment, p.Name)
-			total += p.Duration() + environment
+			length := p.Duration() + environment
+			total += max(length-beside, 0)
+			if p.Experiment.Processor == "low" && beside == 0 {
+				beside = length
+			} else {
+				beside = 0
+			}
 		}
 	}
 	t.Logf("%6v  all", total)

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -84,7 +85,7 @@ func vegetaReport(b *testing.B, dir string, n int) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	path := filepath.Join(b.TempDir(), "results.gob")
 	to, err := os.Create(path)
 	if err != nil {
@@ -93,7 +94,7 @@ func vegetaReport(b *testing.B, dir string, n int) float64 {
 	decode, encode := vegeta.NewCSVDecoder(from), vegeta.NewEncoder(to)
 	for {
 		var r vegeta.Result
-		if err := decode(&r); err == io.EOF {
+		if err := decode(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			b.Fatal(err)
@@ -109,7 +110,7 @@ func vegetaReport(b *testing.B, dir string, n int) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer results.Close() //nolint:errcheck // it was only read
+	defer results.Close()
 	began := time.Now()
 	var m vegeta.Metrics
 	next := vegeta.NewDecoder(results)

@@ -52,7 +52,8 @@ type sink struct {
 }
 
 func newSink(dir, name string) (*sink, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	const anew = os.O_CREATE | os.O_EXCL | os.O_WRONLY | os.O_APPEND
+	f, err := os.OpenFile(filepath.Join(dir, name), anew, 0o644) //nolint:gosec // a trial is there to be read by others
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func newSink(dir, name string) (*sink, error) {
 // Create makes the folder where it is missing and begins a journal in it; the
 // run's clock starts now. There must be no journal in it yet.
 func Create(dir string, h Header) (*Folder, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a trial is there to be read by others
 		return nil, fmt.Errorf("journal %s: %w", dir, err)
 	}
 	f := &Folder{
@@ -255,7 +256,7 @@ func Open(dir string) (*Saved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal %s: %w", dir, err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	if err := s.read(file); err != nil {
 		return nil, fmt.Errorf("journal %s: %s: %w", dir, EntriesFile, err)
 	}
@@ -316,7 +317,7 @@ func (s *Saved) checkRequests() error {
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", s.dir, err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", s.dir, err)

@@ -45,7 +45,7 @@ func (s *Saved) Requests(w Window) iter.Seq[Request] {
 		if err != nil {
 			return // Open has said so
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close()
 		r := bufio.NewReaderSize(file, 56*4096)
 		if readHead(r) != nil {
 			return

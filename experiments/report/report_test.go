@@ -292,7 +292,8 @@ func hostileTrial(s string) *folder.Trial {
 		Evidence:   []detect.Evidence{{At: 1, Kind: s, On: s, Excerpt: s}},
 	}}
 	return &folder.Trial{
-		ID: s, Service: s, SubjectFile: "x/" + s, Environment: s, Error: "an error: " + s, Versions: map[string]string{s: s}, Dir: "d",
+		ID: s, Service: s, SubjectFile: "x/" + s, Environment: s, Error: "an error: " + s, Versions: map[string]string{s: s},
+		Dir:      "d",
 		Promises: journal.Promises{Drain: s}, Defaults: []string{"drain"},
 		Experiments: []folder.Experiment{{
 			Name: s, Title: s, Description: s, Target: s, Runs: []string{"r/1"},

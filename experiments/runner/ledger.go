@@ -39,7 +39,7 @@ func (r *run) storedRows(ctx context.Context, dependency, query string) (int, er
 	if err != nil {
 		return 0, fmt.Errorf("read the ledger: %w", err)
 	}
-	defer conn.Close(ctx)                                                  //nolint:errcheck // it was only read from
+	defer conn.Close(ctx)
 	answer, err := conn.Query(ctx, query, pgx.QueryExecModeSimpleProtocol) // columns as text
 	if err != nil {
 		return 0, fmt.Errorf("read the ledger: %w", err)

@@ -107,12 +107,12 @@ func (l *loader) background(ctx context.Context) (*ordinary, error) {
 func pacer(p *experiments.Plan) *loadgen.Extended {
 	load, length := p.Experiment.Load, p.LoadFor()
 	moving := p.MethodFor + p.RecoverFor
+	steady := loadgen.Constant(p.Rate, p.SteadyFor)
 	switch load.Shape {
 	case "ramp":
-		return loadgen.Extend(loadgen.Join(loadgen.Constant(p.Rate, p.SteadyFor), loadgen.Ramp(p.Rate, load.To, moving)), load.To)
+		return loadgen.Extend(loadgen.Join(steady, loadgen.Ramp(p.Rate, load.To, moving)), load.To)
 	case "steps":
-		return loadgen.Extend(loadgen.Join(loadgen.Constant(p.Rate, p.SteadyFor),
-			loadgen.Steps(p.Rate, load.To, load.Steps, moving)), load.To)
+		return loadgen.Extend(loadgen.Join(steady, loadgen.Steps(p.Rate, load.To, load.Steps, moving)), load.To)
 	case "spike":
 		third := p.MethodFor / 3
 		return loadgen.Extend(loadgen.SpikeAt(p.Rate, load.To, p.SteadyFor+third, third, length), p.Rate)

@@ -48,8 +48,10 @@ func Run(
 		return err
 	}
 	r.dir = dir
-	r.rec = &counted{Folder: folder, board: r.board, measured: map[string]journal.Quantity{},
-		attacks: map[string]journal.Instant{}}
+	r.rec = &counted{
+		Folder: folder, board: r.board,
+		measured: map[string]journal.Quantity{}, attacks: map[string]journal.Instant{},
+	}
 	defer func() {
 		if broken := recover(); broken != nil {
 			err = errors.Join(err, fmt.Errorf("run %s: panic: %v", p.Name, broken))

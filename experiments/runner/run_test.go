@@ -83,7 +83,12 @@ type act struct {
 func (a *act) String() string                                        { return "act" }
 func (a *act) Supports(*subject.Subject, string) error               { return nil }
 func (a *act) Witness(journal.Journal, string, journal.Window) error { return nil }
-func (a *act) counts() (int, int)                                    { a.mu.Lock(); defer a.mu.Unlock(); return a.started, a.stopped }
+
+func (a *act) counts() (started, stopped int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.started, a.stopped
+}
 
 func (a *act) Start(context.Context, *experiments.Execution) (func(context.Context) error, error) {
 	a.mu.Lock()

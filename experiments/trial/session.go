@@ -53,8 +53,9 @@ func (s *Session) Try(ctx context.Context, plan string) (folder.Experiment, erro
 	return s.running.trial.Experiments[i], nil
 }
 
-// End closes the backend, writes the reports and returns the trial.
-func (s *Session) End() (Result, error) {
+// End closes the backend, writes the reports and returns the trial. A context
+// that has ended makes its outcome aborted.
+func (s *Session) End(ctx context.Context) (Result, error) {
 	t := s.running.trial
 	var kept []folder.Experiment
 	for i, e := range t.Experiments {
@@ -63,5 +64,5 @@ func (s *Session) End() (Result, error) {
 		}
 	}
 	t.Experiments = kept
-	return s.running.end(context.Background())
+	return s.running.end(ctx)
 }
