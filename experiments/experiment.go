@@ -33,6 +33,10 @@ type Experiment struct {
 	SteadyState SteadyState `yaml:"steady_state" json:"steady_state,omitempty"`
 	Load        Load        `yaml:"load" json:"load,omitempty"`
 	Method      []Step      `yaml:"method" json:"method"`
+	// Guardrails are asked every 2 s while the method goes on. One that is
+	// violated ends the run at once, everything is taken back, and the verdict
+	// is aborted: {success: {ratio: 0.5, during: all}}. Default none.
+	Guardrails []Expectation `yaml:"guardrails" json:"guardrails,omitempty"`
 	// Recovery is how long the load goes on after the last step has ended.
 	// Default 5s.
 	Recovery time.Duration `yaml:"recovery" json:"recovery,omitempty"`

@@ -36,7 +36,11 @@ func (p *Plan) Print(w io.Writer) error {
 	for _, part := range []struct {
 		name string
 		list []Expectation
-	}{{"gate", p.Experiment.SteadyState.Expect}, {"expect", p.Experiment.Expect}} {
+	}{
+		{"gate", p.Experiment.SteadyState.Expect},
+		{"guardrail", p.Experiment.Guardrails},
+		{"expect", p.Experiment.Expect},
+	} {
 		for i, e := range part.list {
 			label := part.name
 			if i > 0 {

@@ -28,7 +28,7 @@ func resolve(e Experiment, s *subject.Subject) (Experiment, error) {
 			return e, fmt.Errorf("experiment %s: step %q: %w", e.Name, e.Method[i].Name, err)
 		}
 	}
-	for _, list := range []*[]Expectation{&e.SteadyState.Expect, &e.Expect} {
+	for _, list := range []*[]Expectation{&e.SteadyState.Expect, &e.Guardrails, &e.Expect} {
 		*list = slices.Clone(*list)
 		for i := range *list {
 			if err := r.expectation(&(*list)[i]); err != nil {

@@ -22,6 +22,7 @@ const revertWithin = 30 * time.Second
 func (r *run) method(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer r.guard(ctx, cancel)()
 	start := time.Now()
 	errs := make([]error, len(r.plan.Steps))
 	var steps sync.WaitGroup

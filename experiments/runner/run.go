@@ -33,8 +33,8 @@ const stopWithin = 20 * time.Second
 // The error says that the harness, not the service, has a fault: the service
 // does not build or start, a step cannot be carried out or taken back, the
 // disk is full. Then, and when the context ends, the journal is complete up to
-// there and holds a [journal.Aborted] entry. A cancelled context and a steady
-// state that did not hold are no errors; they are judged.
+// there and holds a [journal.Aborted] entry. A cancelled context, a
+// steady state that did not hold and a guardrail are no errors; they are judged.
 func Run(
 	ctx context.Context, p *experiments.Plan, attempt int, backend environment.Backend, dir string, o Options,
 ) (err error) {
@@ -62,7 +62,7 @@ func Run(
 	defer stopTicking()
 	if err := r.whole(ctx, backend); err != nil {
 		r.aborted(ctx, err)
-		if ctx.Err() == nil && !errors.Is(err, errGate) {
+		if ctx.Err() == nil && !errors.Is(err, errGate) && !errors.Is(err, errGuardrail) {
 			return fmt.Errorf("run %s: %w", p.Name, err)
 		}
 	}
@@ -169,24 +169,34 @@ func (r *run) gate() error {
 	if r.plan.Rate == 0 {
 		return nil // no load, no steady state; the method's own attacks are judged
 	}
-	if err := r.rec.Flush(); err != nil {
-		return err
-	}
-	prefix, err := journal.Open(r.dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range r.plan.Experiment.SteadyState.Expect {
-		f := e.Detector.Detect(prefix)
-		r.rec.Record(journal.Entry{On: f.Detector, Body: journal.Assessment{
-			Purpose: journal.PurposeGate, Detector: f.Detector, Outcome: string(f.Outcome),
-			Reason: f.Reason, Quantities: f.Quantities,
-		}})
+	findings, err := r.ask(journal.PurposeGate, r.plan.Experiment.SteadyState.Expect)
+	for _, f := range findings {
 		if f.Outcome != detect.Held && f.Outcome != detect.NotApplicable {
 			return fmt.Errorf("%w: %s", errGate, f.Reason)
 		}
 	}
-	return nil
+	return err
+}
+
+// ask judges what has been recorded so far, and records the answers.
+func (r *run) ask(purpose string, expectations []experiments.Expectation) ([]detect.Finding, error) {
+	if err := r.rec.Flush(); err != nil {
+		return nil, err
+	}
+	prefix, err := journal.Open(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	var findings []detect.Finding
+	for _, e := range expectations {
+		f := e.Detector.Detect(prefix)
+		r.rec.Record(journal.Entry{On: f.Detector, Body: journal.Assessment{
+			Purpose: purpose, Detector: f.Detector, Outcome: string(f.Outcome),
+			Reason: f.Reason, Quantities: f.Quantities,
+		}})
+		findings = append(findings, f)
+	}
+	return findings, nil
 }
 
 // aborted records why the run was ended before its plan was carried out.
@@ -197,6 +207,8 @@ func (r *run) aborted(ctx context.Context, err error) {
 		by = "interrupt"
 	case errors.Is(err, errGate):
 		by = "gate"
+	case errors.Is(err, errGuardrail):
+		by = "guardrail"
 	}
 	r.rec.Record(journal.Entry{Body: journal.Aborted{By: by, Reason: err.Error()}})
 }

@@ -280,3 +280,26 @@ func TestAnEnvironmentThatDoesNotComeUpIsAnError(t *testing.T) {
 		t.Errorf("the journal says it was aborted by %q", by)
 	}
 }
+
+func TestAGuardrailEndsTheRun(t *testing.T) {
+	f, dir := newFake(t), t.TempDir()
+	a := &act{start: func() error { f.broken.Store(true); return nil }}
+	p := plan(a)
+	p.Steps[0].For = time.Minute
+	p.Experiment.Guardrails = []experiments.Expectation{{
+		Kind: "success", Detector: &detect.Success{Ratio: 0.9, During: "all", MinSamples: 10},
+	}}
+	began := time.Now()
+	if err := Run(t.Context(), p, 1, f, dir, Options{Trial: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	if time.Since(began) > 30*time.Second {
+		t.Error("the run went on to its plan's end")
+	}
+	if _, stopped := a.counts(); stopped != 1 {
+		t.Errorf("the fault was taken back %d times", stopped)
+	}
+	if by := abortedBy(open(t, dir)); by != "guardrail" {
+		t.Errorf("the journal says it was aborted by %q", by)
+	}
+}
