@@ -57,7 +57,7 @@ type State string
 // one of them is, and held only when all that were asked say so.
 const (
 	ShownHeld     State = "held"
-	ShownPartly   State = "partly" // some findings held, others are unknown
+	ShownPartly   State = "partly" // some findings held, others are unknown or were not asked for
 	ShownViolated State = "violated"
 	ShownUnknown  State = "unknown"
 	ShownNothing  State = "not applicable"
@@ -181,7 +181,7 @@ func (r Row) settle() Row {
 	switch {
 	case n[detect.Violated] > 0:
 		r.State = ShownViolated
-	case n[detect.Unknown] > 0 && n[detect.Held] > 0:
+	case n[detect.Held] > 0 && (n[detect.Unknown] > 0 || len(r.Untried) > 0):
 		r.State = ShownPartly
 	case n[detect.Unknown] > 0:
 		r.State = ShownUnknown
