@@ -3,8 +3,6 @@ package loadgen
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"io"
 	"math"
@@ -222,7 +220,7 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 	}
 	values := [2]string{
 		journal.RequestID(e.runID, e.name, h.seq),
-		traceparent(h.draws.Uint64(), h.draws.Uint64(), h.draws.Uint64()),
+		journal.Trace(e.runID, e.name, h.seq).Traceparent(),
 	}
 	t.Header["X-Request-Id"] = values[0:1:1]
 	t.Header["Traceparent"] = values[1:2:2]
@@ -243,21 +241,6 @@ func (e *engine) url(t Target) (*url.URL, error) {
 		e.urls.Store(t.request, parsed)
 	}
 	return parsed, err
-}
-
-// traceparent is a W3C trace context that asks for sampling.
-func traceparent(a, b, span uint64) string {
-	var raw [24]byte
-	binary.BigEndian.PutUint64(raw[0:], a)
-	binary.BigEndian.PutUint64(raw[8:], b)
-	binary.BigEndian.PutUint64(raw[16:], span|1) // never all zeros
-	raw[15] |= 1
-	text := make([]byte, 0, 55)
-	text = append(text, "00-"...)
-	text = hex.AppendEncode(text, raw[:16])
-	text = append(text, '-')
-	text = hex.AppendEncode(text, raw[16:])
-	return string(append(text, "-01"...))
 }
 
 // capture remembers what later requests pick.
