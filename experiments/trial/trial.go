@@ -103,7 +103,7 @@ func (r *running) end(ctx context.Context) (Result, error) {
 	if ctx.Err() != nil {
 		t.Outcome = experiments.Aborted
 	}
-	return t, errors.Join(t.Write(), WriteReports(t))
+	return t, told(errors.Join(t.Write(), WriteReports(t)))
 }
 
 func (c *Config) fill() {
@@ -267,8 +267,9 @@ func (r *running) one(ctx context.Context, i int) {
 		again = again && ctx.Err() == nil
 	}
 	for k := range attempts {
-		if err := attempts[k].write(verdict); err != nil && verdict.Outcome != experiments.Failed {
-			verdict.Outcome, verdict.Reason = experiments.Error, err.Error()
+		err := attempts[k].write(verdict)
+		if err != nil && verdict.Outcome != experiments.Failed && verdict.Outcome != experiments.Error {
+			verdict.Outcome, verdict.Reason = experiments.Error, told(err).Error()
 		}
 	}
 	r.settle(i, verdict, time.Since(began))
@@ -280,8 +281,8 @@ func (r *running) settle(i int, v experiments.Verdict, took time.Duration) {
 	defer r.mu.Unlock()
 	e := &r.trial.Experiments[i]
 	e.Verdict, e.Took = v, took
-	if err := r.trial.Write(); err != nil && r.trial.Error == "" {
-		r.trial.Error = err.Error()
+	if err := r.trial.Write(); err != nil && r.trial.Error == "" && v.Outcome != experiments.Error {
+		r.trial.Error = told(err).Error()
 	}
 	if r.Verdict != nil {
 		r.Verdict(r.trial, *e)
