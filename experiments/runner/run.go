@@ -61,6 +61,7 @@ func Run(
 	stopTicking := r.board.keepTurning()
 	defer stopTicking()
 	if err := r.whole(ctx, backend); err != nil {
+		err = clean(err, r.env, p.Subject)
 		r.aborted(ctx, err)
 		if ctx.Err() == nil && !errors.Is(err, errGate) && !errors.Is(err, errGuardrail) {
 			return fmt.Errorf("run %s: %w", p.Name, err)

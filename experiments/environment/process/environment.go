@@ -79,6 +79,7 @@ func newEnvironment(
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+	e.secrets.Add(s.Secrets()...)
 	e.balancer = balancer.New(s.Service.Balancer, e.journal)
 	return e
 }
@@ -278,6 +279,9 @@ func (e *Environment) dismiss(ctx context.Context, r *replica, grace time.Durati
 	e.balancer.Remove(r.name)
 	return errors.Join(err, r.end(ctx))
 }
+
+// Clean is text without the secrets of the service and of its dependencies.
+func (e *Environment) Clean(text string) string { return e.secrets.Clean(text) }
 
 // Flush has everything recorded that the agent still holds.
 func (e *Environment) Flush(ctx context.Context) error { return e.agent.Flush(ctx) }
