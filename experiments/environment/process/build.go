@@ -165,7 +165,8 @@ func (b *Backend) goBuild(ctx context.Context, s *subject.Subject, dir, target s
 	}
 	defer output.Close()
 	cmd.Dir, cmd.Stdout, cmd.Stderr = serviceDir(s), output, output
-	cmd.Env = append(os.Environ(), watcher.ScratchEnv+"="+h.watcher.Scratch())
+	// A go command that is killed leaves its own temporary files behind.
+	cmd.Env = append(os.Environ(), watcher.ScratchEnv+"="+h.watcher.Scratch(), "GOTMPDIR="+dir)
 	p, err := h.spawner.StartCommand(cmd, nil, nil)
 	if err != nil {
 		return err
