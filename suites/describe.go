@@ -2,10 +2,8 @@ package suites
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/onsi/ginkgo/v2"
 
@@ -17,121 +15,125 @@ import (
 // Describe registers a subject's trial in an existing Ginkgo suite, while its
 // tree is built: an ordered container for each experiment, and in it a spec for
 // each expectation, labelled with the experiment's labels and the checklist
-// items it speaks to. Containers are serial: a trial wants the machine for
-// itself. Only experiments of which a spec is selected are carried out.
+// items it speaks to ("3.3"), and one that the experiment came to a verdict at
+// all. Containers are serial: with ginkgo -p they run on one process, after
+// all else. Only experiments of which a spec is selected are carried out.
 //
-// A subject that cannot be read is one failing spec.
+// A violated or unknown finding fails its spec with the finding, where its
+// journal is, and the command that does the same again from the same seed; one
+// that is not applicable is skipped. A timeout that is too near aborts the
+// suite before anything starts. A subject that cannot be read is one failing
+// spec.
 func Describe(file string, opts ...Option) bool {
 	s, err := newSea(file, opts)
 	if err != nil {
 		return ginkgo.It("reads "+file, func() { ginkgo.Fail(err.Error()) })
 	}
 	return ginkgo.Describe(s.subject.Name, ginkgo.Serial, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
-		ginkgo.BeforeAll(func() {
-			deadline, has := suiteDeadline()
-			if err := s.near(deadline, has); err != nil {
-				ginkgo.AbortSuite(err.Error())
-			}
-		})
+		ginkgo.BeforeAll(s.refuse)
 		for i := range s.plans {
-			s.specs(&s.plans[i])
+			s.context(&s.plans[i])
 		}
 		ginkgo.AfterAll(func(ctx context.Context) {
-			if err := s.end(ctx); err != nil {
+			if err := s.end(context.WithoutCancel(ctx)); err != nil {
 				ginkgo.Fail(err.Error())
 			}
 			if dir := s.dir(); dir != "" {
-				ginkgo.AddReportEntry("the trial's folder", dir)
+				ginkgo.AddReportEntry(fmt.Sprintf("the trial's report is %s; its seed was %d", s.report(), s.options.seed))
 			}
 		})
 	})
 }
 
-// specs registers one experiment.
-func (s *sea) specs(p *experiments.Plan) {
-	labels := slices.Clone(p.Experiment.Labels)
-	ginkgo.Context(p.Name, ginkgo.Label(labels...), func() {
+// refuse aborts the suite where its timeout is too near for what is selected.
+func (s *sea) refuse() {
+	around := selectionAround(ginkgo.CurrentSpecReport(), containers)
+	need := s.needs(func(p *experiments.Plan) bool {
+		return slices.ContainsFunc(specsOf(p), func(x spec) bool {
+			return around.keeps(slices.Concat(p.Experiment.Labels, x.labels), s.subject.Name, p.Name, x.text)
+		})
+	})
+	deadline, has := suiteDeadline()
+	if err := s.near(deadline, has, need); err != nil {
+		ginkgo.AbortSuite(err.Error())
+	}
+}
+
+// containers is how many Describe puts around a spec.
+const containers = 2
+
+// spec is one of an experiment's.
+type spec struct {
+	kind   string // of the detector; empty for the verdict's
+	text   string
+	labels []string
+}
+
+// specsOf are an experiment's specs: one for each kind of detector that it
+// asks, and one for its verdict.
+func specsOf(p *experiments.Plan) []spec {
+	var specs []spec
+	for _, e := range p.Experiment.Expect {
+		if slices.ContainsFunc(specs, func(x spec) bool { return x.kind == e.Kind }) {
+			continue
+		}
+		info, _ := detect.Describe(e.Kind)
+		specs = append(specs, spec{e.Kind, fmt.Sprintf("%s: %s", e.Kind, info.Summary), info.Checklist})
+	}
+	return append(specs, spec{text: "comes to a verdict"})
+}
+
+// context registers one experiment.
+func (s *sea) context(p *experiments.Plan) {
+	ginkgo.Context(p.Name, ginkgo.Label(p.Experiment.Labels...), func() {
 		var tried folder.Experiment
 		var failed error
 		ginkgo.BeforeAll(func(ctx context.Context) { tried, failed = s.try(ctx, p.Name) })
-		for _, kind := range kindsOf(p) {
-			info, _ := detect.Describe(kind)
-			ginkgo.It(fmt.Sprintf("%s: %s", kind, info.Summary), ginkgo.Label(info.Checklist...), func() {
+		for _, x := range specsOf(p) {
+			ginkgo.It(x.text, ginkgo.Label(x.labels...), func() {
 				if failed != nil {
 					ginkgo.Fail(failed.Error())
 				}
-				judgeSpec(tried, kind)
+				s.judge(tried, x.kind)
 			})
 		}
-		ginkgo.It("comes to a verdict", func() {
-			if failed != nil {
-				ginkgo.Fail(failed.Error())
-			}
-			concludeSpec(tried)
-		})
 	})
 }
 
-// kindsOf are the detectors that an experiment asks, each once.
-func kindsOf(p *experiments.Plan) []string {
-	var kinds []string
-	for _, e := range p.Experiment.Expect {
-		if !slices.Contains(kinds, e.Kind) {
-			kinds = append(kinds, e.Kind)
-		}
-	}
-	return kinds
-}
-
-// judgeSpec passes, skips or fails the spec of one expectation.
-func judgeSpec(e folder.Experiment, kind string) {
+// judge passes, skips or fails a spec. The verdict's own fails unless the
+// experiment came to one on the service: findings that held prove little where
+// others could not be made.
+func (s *sea) judge(e folder.Experiment, kind string) {
 	if e.Verdict.Outcome == experiments.NotTried {
 		ginkgo.Skip(e.Verdict.Reason)
 	}
-	found := false
+	undecided := fmt.Sprintf("%s %s: %s\n%s", e.Name, e.Verdict.Outcome, e.Verdict.Reason, s.journal(e)+s.again(e))
+	if kind == "" {
+		if e.Verdict.Outcome != experiments.Passed && e.Verdict.Outcome != experiments.Failed {
+			ginkgo.Fail(undecided)
+		}
+		return
+	}
+	var applicable, found []detect.Finding
 	for _, f := range e.Verdict.Findings {
-		if f.Detector != kind {
-			continue
+		if f.Detector == kind {
+			found = append(found, f)
 		}
-		found = true
+	}
+	for _, f := range found {
 		switch f.Outcome {
-		case detect.Held:
 		case detect.NotApplicable:
-			ginkgo.Skip(f.Reason)
+			continue
+		case detect.Held:
+			applicable = append(applicable, f)
 		default:
-			ginkgo.Fail(explain(f))
+			ginkgo.Fail(explain(f) + s.journal(e) + s.again(e))
 		}
 	}
-	if !found {
-		ginkgo.Fail(fmt.Sprintf("%s %s: %s", e.Name, e.Verdict.Outcome, e.Verdict.Reason))
+	switch {
+	case len(found) == 0:
+		ginkgo.Fail(undecided)
+	case len(applicable) == 0:
+		ginkgo.Skip(found[0].Reason)
 	}
-}
-
-// concludeSpec fails unless the experiment came to a verdict on the service:
-// findings that held prove little where others could not be made.
-func concludeSpec(e folder.Experiment) {
-	switch e.Verdict.Outcome {
-	case experiments.Passed, experiments.Failed:
-	case experiments.NotTried:
-		ginkgo.Skip(e.Verdict.Reason)
-	default:
-		ginkgo.Fail(fmt.Sprintf("%s %s: %s", e.Name, e.Verdict.Outcome, e.Verdict.Reason))
-	}
-}
-
-// suiteBegan is when this test binary was started, nearly enough.
-var suiteBegan = time.Now()
-
-// suiteDeadline is when Ginkgo's own timeout, or go test's, ends the suite.
-func suiteDeadline() (deadline time.Time, has bool) {
-	suite, _ := ginkgo.GinkgoConfiguration()
-	limit := suite.Timeout
-	if f := flag.Lookup("test.timeout"); f != nil {
-		if g, ok := f.Value.(flag.Getter); ok {
-			if d, ok := g.Get().(time.Duration); ok && d > 0 && (limit == 0 || d < limit) {
-				limit = d
-			}
-		}
-	}
-	return suiteBegan.Add(limit), limit > 0
 }

@@ -1,7 +1,6 @@
 package suites_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -86,14 +85,4 @@ func TestAMatcherTakesAJournalOnly(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "journal.Journal") {
 		t.Errorf("a string is answered with %v", err)
 	}
-}
-
-func ExampleHold() {
-	fails := gomega.NewGomega(func(message string, _ ...int) {
-		first, _, _ := strings.Cut(message, "\n")
-		fmt.Println(first)
-	})
-	fails.Expect(judged(1000, 500)).To(suites.Hold(&detect.Success{Ratio: 0.99, During: detect.DuringAll}))
-	// Output:
-	// success is violated: promised: at least 99 % good answers; seen in the whole run: 50 % of 1000 requests (500 × 500)
 }

@@ -3,10 +3,21 @@ package suites
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/trial"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
@@ -14,37 +25,75 @@ import (
 // within it one for each finding. Only experiments that -run matches are
 // carried out. A finding that is violated fails its subtest; one that is not
 // applicable is skipped; an experiment that is inconclusive fails, since
-// nothing was shown.
+// nothing was shown. A failure says where its journal is, and which command
+// does the same again from the same seed.
+//
+// A deadline (go test -timeout) that is too near for the experiments is refused
+// before anything starts. An interrupt takes back what is in force and ends the
+// trial. The result is never answered from go test's cache.
+//
+// Run may be called in parallel tests: experiments take turns all over the
+// process, since two at once would take each other's processor. Packages are
+// processes of their own: where several hold trials, run go test with -p 1.
 func Run(t *testing.T, file string, opts ...Option) {
 	t.Helper()
 	s, err := newSea(file, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline, has := t.Deadline()
-	if err := s.near(deadline, has); err != nil {
+	need := s.needs(func(p *experiments.Plan) bool { return runMatches(runPattern(), t.Name()+"/"+p.Name) })
+	finished, err := s.reserve(t, need)
+	defer finished()
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.end(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-		if dir := s.dir(); dir != "" {
-			t.Logf("the trial's report is %s", dir)
-		}
-	})
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once, and the watcher cleans up
 	for i := range s.plans {
 		t.Run(s.plans[i].Name, func(t *testing.T) {
-			e, err := s.try(t.Context(), s.plans[i].Name)
+			e, err := s.try(ctx, s.plans[i].Name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			check(t, e)
+			s.check(t, e)
 		})
+	}
+	if err := s.end(context.WithoutCancel(ctx)); err != nil {
+		t.Error(err)
+	}
+	if dir := s.dir(); dir != "" {
+		t.Logf("the trial's report is %s; its seed was %d", s.report(), s.options.seed)
 	}
 }
 
-func check(t *testing.T, e folder.Experiment) {
+// reserve refuses a test's deadline that is too near for the time that is
+// needed, beside that of other trials of this process that are not finished.
+func (s *sea) reserve(t *testing.T, need time.Duration) (finished func(), err error) {
+	t.Helper()
+	reserved.Lock()
+	defer reserved.Unlock()
+	all := reserved.time + need
+	deadline, has := t.Deadline()
+	if err := s.near(deadline, has, all); err != nil && need > 0 {
+		return func() {}, err
+	}
+	reserved.time = all
+	return func() {
+		reserved.Lock()
+		defer reserved.Unlock()
+		reserved.time -= need
+	}, nil
+}
+
+func runPattern() string {
+	if f := flag.Lookup("test.run"); f != nil {
+		return f.Value.String()
+	}
+	return ""
+}
+
+func (s *sea) check(t *testing.T, e folder.Experiment) {
 	t.Helper()
 	if e.Verdict.Outcome == experiments.NotTried {
 		t.Skip(e.Verdict.Reason)
@@ -57,12 +106,12 @@ func check(t *testing.T, e folder.Experiment) {
 			case detect.NotApplicable:
 				t.Skip(f.Reason)
 			default:
-				t.Error(explain(f))
+				t.Error(explain(f) + s.journal(e))
 			}
 		})
 	}
 	if e.Verdict.Outcome != experiments.Passed {
-		t.Errorf("%s %s: %s", e.Name, e.Verdict.Outcome, e.Verdict.Reason)
+		t.Errorf("%s %s: %s\n%s", e.Name, e.Verdict.Outcome, e.Verdict.Reason, s.again(e))
 	}
 }
 
@@ -83,4 +132,26 @@ func Try(ctx context.Context, file string, opts ...Option) ([]folder.Experiment,
 		all = append(all, e)
 	}
 	return all, s.end(ctx)
+}
+
+// Record tries one experiment once and returns its journal, for tests that ask
+// it with matchers of their own choice. The experiment is named with its target
+// where it has several. It is an error when the run could not be made.
+func Record(ctx context.Context, file, experiment string, opts ...Option) (journal.Journal, error) {
+	s, err := newSea(file, append(slices.Clone(opts), Only(experiment), Attempts(1)))
+	if err != nil {
+		return nil, err
+	}
+	if len(s.plans) != 1 {
+		return nil, fmt.Errorf("record %s: there are %d experiments of that name: %s; choose one",
+			experiment, len(s.plans), strings.Join(trial.Names(s.plans), ", "))
+	}
+	e, err := s.try(ctx, s.plans[0].Name)
+	if err := errors.Join(err, s.end(ctx)); err != nil {
+		return nil, fmt.Errorf("record %s: %w", experiment, err)
+	}
+	if e.Verdict.Outcome == experiments.Error || len(e.Runs) == 0 {
+		return nil, fmt.Errorf("record %s: %s", experiment, e.Verdict.Reason)
+	}
+	return journal.Open(filepath.Join(s.dir(), filepath.FromSlash(e.Runs[len(e.Runs)-1])))
 }

@@ -2,8 +2,9 @@ package suites
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/environment/process"
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -36,12 +38,13 @@ func Label(labels ...string) Option {
 	return func(o *options) { o.labels = append(o.labels, labels...) }
 }
 
-// Seed makes the plans from a seed; without it every run draws a new one, which
-// the trial's folder names.
+// Seed makes the plans from a seed. Zero, the default, draws a new one for
+// every run; a failure names it.
 func Seed(seed uint64) Option { return func(o *options) { o.seed = seed } }
 
 // Attempts is how often an experiment is run at most before its verdict.
-// Default 2: a violation that rests on timing must be seen twice.
+// Default 3: a violation that rests on timing must be seen twice, and where two
+// runs do not agree a third decides.
 func Attempts(n int) Option { return func(o *options) { o.attempts = n } }
 
 // Out is the folder in which the trial's own is made. Default "runs" beside the
@@ -59,20 +62,29 @@ type sea struct {
 	plans   []experiments.Plan
 	options options
 
-	begin   sync.Once
-	session *trial.Session
-	err     error
-	mu      sync.Mutex // one experiment at a time
+	begun   bool
+	session *trial.Session // nil until it has begun, and when it could not
+	err     error          // why it could not
 }
 
-// perRun is what an environment's start and stop and the judging add to a
-// plan's own time.
-const perRun = 5 * time.Second
+// oneAtATime is held while an experiment goes on, whosever it is: two would
+// take each other's processor, and neither could be judged.
+var oneAtATime sync.Mutex
+
+// reserved is the time that the unfinished trials of this process need.
+var reserved struct {
+	sync.Mutex
+	time time.Duration
+}
 
 func newSea(file string, opts []Option) (*sea, error) {
-	o := options{attempts: 2, seed: uint64(time.Now().UnixNano())}
+	o := options{attempts: 3}
 	for _, option := range opts {
 		option(&o)
+	}
+	if o.seed == 0 {
+		now := uint64(time.Now().UnixNano())                            //nolint:gosec // bits to draw from
+		o.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1 //nolint:gosec // a seed is no secret
 	}
 	s, err := subject.Load(file)
 	if err != nil {
@@ -103,50 +115,31 @@ func newSea(file string, opts []Option) (*sea, error) {
 	return &sea{subject: s, plans: plans, options: o}, err
 }
 
-// needs is how long the plans take, an attempt each, and a second one for a
-// third of them.
-func (s *sea) needs() time.Duration {
-	total := 30 * time.Second // to build the service and make the database's template
-	for i := range s.plans {
-		if s.plans[i].NotApplicable == "" {
-			total += s.plans[i].Duration() + perRun
-		}
-	}
-	if s.options.attempts > 1 {
-		total += total / 3
-	}
-	return total
-}
-
-// near says that a deadline is too near for the plans, and which timeout is
-// needed.
-func (s *sea) near(deadline time.Time, has bool) error {
-	need := s.needs()
-	if !has || time.Until(deadline) >= need {
-		return nil
-	}
-	return fmt.Errorf("the test's deadline is %v away and the trial of %s needs %v: run go test with -timeout %v or more",
-		time.Until(deadline).Round(time.Second), s.subject.Name, need.Round(time.Second),
-		(need + time.Minute).Round(time.Minute))
-}
-
 // try tries one experiment; the first call begins the trial.
 func (s *sea) try(ctx context.Context, plan string) (folder.Experiment, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begin.Do(func() {
-		if s.err = neverCached(s.options.out); s.err != nil {
-			return
-		}
-		s.session, s.err = trial.Begin(ctx, trial.Config{
-			Subject: s.subject, Plans: s.plans, Backend: &process.Backend{}, Seed: s.options.seed,
-			Out: s.options.out, Attempts: s.options.attempts, Version: "go test",
-		})
-	})
+	oneAtATime.Lock()
+	defer oneAtATime.Unlock()
+	if err := ctx.Err(); err != nil {
+		return folder.Experiment{}, errors.New("the trial was interrupted before this was tried")
+	}
+	if !s.begun {
+		s.begun = true
+		s.session, s.err = s.start(ctx)
+	}
 	if s.err != nil {
 		return folder.Experiment{}, s.err
 	}
 	return s.session.Try(ctx, plan)
+}
+
+func (s *sea) start(ctx context.Context) (*trial.Session, error) {
+	if err := neverCached(s.options.out); err != nil {
+		return nil, err
+	}
+	return trial.Begin(ctx, trial.Config{
+		Subject: s.subject, Plans: s.plans, Backend: &process.Backend{}, Seed: s.options.seed,
+		Out: s.options.out, Attempts: s.options.attempts, Version: "go test",
+	})
 }
 
 // dir is the trial's folder; empty before it has begun.
@@ -157,28 +150,34 @@ func (s *sea) dir() string {
 	return s.session.Dir()
 }
 
+// report is the trial's report for a browser.
+func (s *sea) report() string { return filepath.Join(s.dir(), folder.ReportFile) }
+
+// journal says where the journal of an experiment's last run is.
+func (s *sea) journal(e folder.Experiment) string {
+	n := len(e.Runs)
+	if n == 0 {
+		return ""
+	}
+	return "journal: " + filepath.Join(s.dir(), filepath.FromSlash(e.Runs[n-1]), journal.EntriesFile) + "\n"
+}
+
+// again is the command that tries an experiment again from the same seed.
+func (s *sea) again(e folder.Experiment) string {
+	file, err := filepath.Abs(s.subject.File)
+	if err != nil {
+		file = s.subject.File
+	}
+	return fmt.Sprintf("seed: %d; the same again: seatrial run %s -f %s --seed %[1]d\n", s.options.seed, e.Name, file)
+}
+
 // end ends the trial and writes its reports.
 func (s *sea) end(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.session == nil {
 		return nil
 	}
+	oneAtATime.Lock()
+	defer oneAtATime.Unlock()
 	_, err := s.session.End(ctx)
-	return err
-}
-
-// neverCached keeps go test from answering with an earlier result: it knows
-// nothing of the service that is built here. A result is cached only when the
-// files that the test has opened are as they were, and this one never is.
-func neverCached(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a trial is there to be read by others
-		return fmt.Errorf("make %s: %w", dir, err)
-	}
-	path := filepath.Join(dir, ".never-cached")
-	if err := os.WriteFile(path, []byte(time.Now().Format(time.RFC3339Nano)), 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err := os.ReadFile(path)
 	return err
 }

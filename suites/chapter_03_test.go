@@ -1,0 +1,66 @@
+package suites_test
+
+import "github.com/seatrial/seatrial/suites"
+
+func ExampleAnswerInTime() {
+	expect(saved("deadline/held-in-time")).To(suites.AnswerInTime())
+	expect(saved("deadline/violated-no-timeout")).To(suites.AnswerInTime())
+	// Output:
+	// deadline is violated: promised: every caller is answered within 5s
+}
+
+func ExampleGiveUpWithTheCaller() {
+	expect(saved("cancellation/held-at-once")).To(suites.GiveUpWithTheCaller())
+	expect(saved("cancellation/violated-background")).To(suites.GiveUpWithTheCaller())
+	// Output:
+	// cancellation is violated: promised: work at payments ends within 500ms of its caller's hanging up
+}
+
+func ExampleLimitAttempts() {
+	expect(saved("attempts/held-three")).To(suites.LimitAttempts())
+	expect(saved("attempts/violated-for-ever")).To(suites.LimitAttempts())
+	// Output:
+	// attempts is violated: promised: at most 4 attempts of one call to payments
+}
+
+func ExampleGrowBackoff() {
+	expect(saved("backoff_growth/held-doubling-full-jitter")).To(suites.GrowBackoff())
+	expect(saved("backoff_growth/violated-constant")).To(suites.GrowBackoff())
+	// Output:
+	// backoff_growth is violated: promised: attempts wait longer and longer
+}
+
+func ExampleJitterRetries() {
+	expect(saved("jitter/held-full")).To(suites.JitterRetries())
+	expect(saved("jitter/violated-none")).To(suites.JitterRetries())
+	// Output:
+	// jitter is violated: promised: waits before a retry are spread at random
+}
+
+func ExampleRetryOnlyIdempotent() {
+	expect(saved("idempotent_retries/held-one-key")).To(suites.RetryOnlyIdempotent())
+	expect(saved("idempotent_retries/violated-fresh-key")).To(suites.RetryOnlyIdempotent())
+	// Output:
+	// idempotent_retries is violated: promised: a write whose fate is not known is repeated only with one Idempotency-Key and one body
+}
+
+func ExampleContainFailures() {
+	expect(saved("containment/held-breaker")).To(suites.ContainFailures())
+	expect(saved("containment/violated-no-breaker")).To(suites.ContainFailures())
+	// Output:
+	// containment is violated: promised to leave a broken dependency alone
+}
+
+func ExampleShedLoad() {
+	expect(saved("shedding/held-limiter")).To(suites.ShedLoad())
+	expect(saved("shedding/violated-unlimited")).To(suites.ShedLoad())
+	// Output:
+	// shedding is violated: promised to go on with 24.0/s, 60 % of its capacity
+}
+
+func ExampleRecoverAfterwards() {
+	expect(saved("recovery/held-after-a-second")).To(suites.RecoverAfterwards())
+	expect(saved("recovery/violated-metastable")).To(suites.RecoverAfterwards())
+	// Output:
+	// recovery is violated: promised: good again (99 % of the answers in 1s) within 5s of the last step
+}
