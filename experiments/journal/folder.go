@@ -88,6 +88,7 @@ func Create(dir string, h Header) (*Folder, error) {
 	}
 	f.write(f.binary, appendHead(nil))
 	f.record(Entry{Body: headerLine{h}})
+	_ = f.Flush() // the folder is valid from here on; an error is kept in f.err
 	f.flush.Go(f.keepFlushing)
 	return f, nil
 }
