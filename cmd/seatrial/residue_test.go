@@ -26,8 +26,8 @@ func lookForResidue(tmp string, before residue) (residue, error) {
 	if err != nil {
 		return nil, err
 	}
-	for pid, command := range marked {
-		left[fmt.Sprintf("process %d: %s", pid, command)] = true
+	for pid := range marked {
+		left[fmt.Sprintf("process %d: %s", pid, about(pid, "cmdline"))] = true
 	}
 	entries, err := os.ReadDir(tmp)
 	if err != nil {
@@ -51,7 +51,7 @@ func lookForResidue(tmp string, before residue) (residue, error) {
 }
 
 // markedProcesses finds the processes that name tmp in their environment or
-// their arguments, or work below it.
+// their arguments, or work below it, with what these say.
 func markedProcesses(tmp string) (map[int]string, error) {
 	all, err := procs.List()
 	if err != nil {
@@ -62,19 +62,21 @@ func markedProcesses(tmp string) (map[int]string, error) {
 		if p.Dead() || p.PID == os.Getpid() {
 			continue
 		}
-		about := procs.WorkingDir(p.PID)
-		command := ""
-		for _, name := range []string{"environ", "cmdline"} {
-			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.PID, name)); err == nil {
-				command = strings.ReplaceAll(string(b), "\x00", " ")
-				about += " " + command
-			}
-		}
-		if strings.Contains(about, tmp) {
-			found[p.PID] = command
+		text := strings.Join([]string{procs.WorkingDir(p.PID), about(p.PID, "environ"), about(p.PID, "cmdline")}, " ")
+		if strings.Contains(text, tmp) {
+			found[p.PID] = text
 		}
 	}
 	return found, nil
+}
+
+// about reads a file of a process in /proc; empty when it has just ended.
+func about(pid int, file string) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(string(b), "\x00", " ")
 }
 
 // killAll ends what a failed test may have left.

@@ -30,7 +30,7 @@ func serve(mode string) error {
 	switch mode {
 	case "crash":
 		return fmt.Errorf("the licence has run out, said %s", os.Getenv("LICENCE_TOKEN"))
-	case "orphan": // a process of its own, in a session of its own, outlives it
+	case "orphan", "orphan-ready": // a process of its own, in a session of its own, outlives it
 		cmd := exec.Command("sleep", "300")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
@@ -48,6 +48,7 @@ func serve(mode string) error {
 		}
 	})
 	mux.HandleFunc("GET /hello", func(_ http.ResponseWriter, r *http.Request) { speak(mode, r) })
+	mux.HandleFunc("GET /wait", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such user: "+r.Header.Get("Authorization"), http.StatusForbidden)
 	})
