@@ -1,9 +1,13 @@
 # The two commands of the README are `make trial` and `make test`.
 GOLANGCI_LINT_VERSION := v2.15.0
+VEGETA_VERSION        := v12.12.0
 
 BIN     := bin
 TOOLS   := $(CURDIR)/.cache/tools
 LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+VEGETA  := $(TOOLS)/vegeta-$(VEGETA_VERSION)
+BENCHED := ./loadgen ./experiments/environment/process ./experiments/detect
+BENCHES := Throughput|Rate|UpDown|Judge
 PACKAGES := ./... ./testdata/orders/...
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
@@ -21,10 +25,13 @@ build: ## compile seatrial into bin/
 	go build -o $(BIN)/seatrial ./cmd/seatrial
 
 # Packages run one after the other (-p 1): many of them start servers and look
-# at times, and two cores are shared by all of it.
+# at times, and two cores are shared by all of it. The suites run without the
+# race detector: it would slow the load generator and the agent, which they host,
+# until guards call every run inconclusive.
 test: ## run all tests in their quick form
 	go vet $(PACKAGES)
-	go test $(RACE) -p 1 -timeout 20m $(PACKAGES)
+	go test $(RACE) -p 1 -timeout 20m $(filter-out %/suites,$(shell go list $(PACKAGES)))
+	go test -timeout 20m ./suites/...
 
 test-long: ## run the tests that take long, too
 	SEATRIAL_LONG=1 go test -p 1 -timeout 60m $(PACKAGES)
@@ -40,8 +47,18 @@ $(LINT):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(TOOLS)/golangci-lint $@
 
-bench: ## measure, as ratios within one run
-	go test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 30m $(PACKAGES)
+# What is measured is measured beside vegeta's command; where it cannot be built
+# (no network), beside its library.
+bench: ## measure, as ratios within one run, and print one table
+	@$(MAKE) --no-print-directory $(VEGETA) || echo "vegeta's command cannot be built; its library is used"
+	@SEATRIAL_VEGETA=$$(ls $(VEGETA) 2>/dev/null) go test -run '^$$' -bench '$(BENCHES)' -benchtime 1x -p 1 -timeout 10m \
+		$(BENCHED) 2>&1 | awk -f testdata/bench.awk
+
+# A module of its own, so that go.mod need not list what only the command needs.
+$(VEGETA):
+	@rm -rf $(TOOLS)/vegeta && mkdir -p $(TOOLS)/vegeta
+	@cd $(TOOLS)/vegeta && printf 'module vegeta\n\ngo 1.26\n\nrequire github.com/tsenart/vegeta/v12 $(VEGETA_VERSION)\n' >go.mod \
+		&& go build -mod=mod -o $@ github.com/tsenart/vegeta/v12
 
 matrix: build ## try every mutant with its experiment (long)
 	SEATRIAL_LONG=1 go test -run Matrix -count 1 -timeout 120m -v ./suites/...

@@ -39,7 +39,7 @@ func BenchmarkJudge(b *testing.B) {
 	vegetas := vegetaReport(b)
 	for _, kind := range Kinds() {
 		original, reads := heldOf(b, kind)
-		if reads == 0 {
+		if reads == 0 { // it reads entries alone
 			continue
 		}
 		b.Run(kind, func(b *testing.B) {
@@ -104,7 +104,7 @@ func heldOf(b *testing.B, kind string) (*journal.Memory, int) {
 		}
 		return j, counted.reads
 	}
-	b.Fatalf("no recorded journal in which %s held", kind)
+	b.Errorf("no recorded journal in which %s held, so it is not measured", kind)
 	return nil, 0
 }
 
