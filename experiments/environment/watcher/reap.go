@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,30 +50,89 @@ func find(ctx context.Context, parent string) ([]Leftover, error) {
 // been about to start something else.
 func reap(ctx context.Context, parent string) ([]Leftover, error) {
 	var all []Leftover
+	makers := map[int]uint64{}
 	for range 10 {
 		found, err := find(ctx, parent)
 		if err != nil {
 			return all, err
 		}
-		var errs []error
 		for _, l := range found {
 			if !slices.Contains(all, l) {
 				all = append(all, l)
 			}
-			if l.PID != 0 {
-				errs = append(errs, procs.Kill(l.PID))
-			}
 		}
-		for _, l := range found {
-			if l.PID == 0 {
-				errs = append(errs, remove(l.Scratch))
-			}
-		}
-		if err := errors.Join(errs...); err != nil || len(found) == 0 {
-			return all, err
+		if err := reapAll(found, makers); err != nil || len(found) == 0 {
+			return all, joined(err, removeSegments(ctx, makers))
 		}
 	}
 	return all, errors.New("reap: something starts anew as often as it is killed")
+}
+
+// reapAll removes what was found, and notes which processes may have made
+// shared memory.
+func reapAll(found []Leftover, makers map[int]uint64) error {
+	var errs []error
+	for _, l := range found {
+		if l.PID != 0 {
+			makers[l.PID] = 0
+			errs = append(errs, procs.Kill(l.PID))
+		}
+	}
+	for _, l := range found {
+		if l.PID == 0 {
+			for _, pid := range postmasters(l.Scratch) {
+				makers[pid] = 0
+			}
+			errs = append(errs, remove(l.Scratch))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// postmasters are the pids of the PostgreSQL servers whose data lies in a
+// scratch folder, as they have noted them.
+func postmasters(scratch string) []int {
+	var pids []int
+	for _, depth := range []string{"*", filepath.Join("*", "*"), filepath.Join("*", "*", "*")} {
+		files, err := filepath.Glob(filepath.Join(scratch, depth, "postmaster.pid"))
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				continue
+			}
+			line, _, _ := strings.Cut(string(b), "\n")
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// removeSegments removes the shared memory that nobody uses any more and that
+// one of these processes made, once they have ended.
+func removeSegments(ctx context.Context, makers map[int]uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for pid := range makers {
+		for procs.Alive(pid, 0) && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		if procs.Alive(pid, 0) {
+			delete(makers, pid) // another process has this pid now, or still
+		}
+	}
+	var err error
+	for _, id := range segmentsOf(makers) {
+		err = joined(err, removeShm(id))
+	}
+	return err
 }
 
 // abandoned reports whether the seatrial that made a scratch folder is dead:
