@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/procs"
 )
 
@@ -45,7 +46,11 @@ func TestDoctor(t *testing.T) {
 // removed, and a trial that goes on beside it is left alone.
 func TestReap(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, ownEnv, "env: {MODE: orphan, ", "start_within: 10s", "start_within: 60s")
+	changes := []string{ownEnv, "env: {MODE: orphan, ", "start_within: 10s", "start_within: 60s"}
+	if _, ok, err := postgres.Find(t.Context(), ""); err == nil && ok {
+		changes = append(changes, "dependencies:", "dependencies:\n  db: {kind: postgres}")
+	}
+	y := newYard(t, changes...)
 	dead := y.start("run", "dip")
 	scratch := y.scratchBesides()
 	orphan := y.marked("sleep 300")
