@@ -1,35 +1,68 @@
 package mutant
 
 import (
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/seatrial/seatrial/experiments/catalogue"
 )
 
-// TestOrders applies every mutant of the reference service and compiles it.
-func TestOrders(t *testing.T) {
+func ordersMutants(t *testing.T) (root string, mutants []Mutant) {
+	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutants, err := List(filepath.Join(root, "testdata", "mutants"))
+	mutants, err = List(filepath.Join(root, "testdata", "mutants"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(mutants) < 14 {
 		t.Errorf("%d mutants, want at least 14", len(mutants))
 	}
+	return root, mutants
+}
+
+// TestOrders applies every mutant of the reference service and checks that it
+// compiles.
+func TestOrders(t *testing.T) {
+	root, mutants := ordersMutants(t)
+	c := newChecker(t, root, "./testdata/orders/...")
 	for _, m := range mutants {
 		t.Run(m.Name, func(t *testing.T) {
-			overlay, err := Overlay(m, root, t.TempDir())
+			file, err := Overlay(m, root, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "./testdata/orders/internal/...")
-			cmd.Dir = root
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
+			if err := c.check(replaced(t, file)); err != nil {
+				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestOrdersHeaders holds what every mutant says of itself to the catalogue:
+// all its experiments are shipped, and the first, which must catch it, expects
+// the detector that must.
+func TestOrdersHeaders(t *testing.T) {
+	_, mutants := ordersMutants(t)
+	expects := map[string][]string{}
+	for _, e := range catalogue.All() {
+		kinds := []string{}
+		for _, x := range e.Expect {
+			kinds = append(kinds, x.Kind)
+		}
+		expects[e.Name] = kinds
+	}
+	for _, m := range mutants {
+		for _, name := range m.Experiments {
+			if expects[name] == nil {
+				t.Errorf("%s: there is no experiment %q", m.Name, name)
+			}
+		}
+		if kinds := expects[m.Experiments[0]]; !slices.Contains(kinds, m.Detector) {
+			t.Errorf("%s: %s expects %v, and not %s", m.Name, m.Experiments[0], kinds, m.Detector)
+		}
 	}
 }

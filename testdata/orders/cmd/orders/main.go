@@ -1,5 +1,5 @@
 // Command orders is an order API: "orders serve" answers requests, "orders
-// migrate" brings the database's schema up to date, "orders reconcile" settles
+// migrate" brings the database's schema up to date, "orders reconcile" gives up
 // orders that were left pending.
 package main
 

@@ -58,13 +58,17 @@ func classify(ctx context.Context, err error) (status int, detail string) {
 	case errors.Is(err, orders.ErrKeyReused):
 		return http.StatusUnprocessableEntity, "this Idempotency-Key came with a different order before"
 	case errors.Is(err, orders.ErrDeclined):
-		return http.StatusPaymentRequired, "the payment was declined"
+		return http.StatusPaymentRequired, "the payment was declined; nothing was ordered"
+	case errors.Is(err, orders.ErrTooLate):
+		return http.StatusConflict, "too late for this Idempotency-Key: nothing was ordered; order again under a new one"
 	case errors.Is(ctx.Err(), context.Canceled):
 		return statusClientGone, ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout, "not done in time; a retry with the same Idempotency-Key is safe"
+	case errors.Is(err, orders.ErrUncertain):
+		return http.StatusBadGateway, "the outcome is not known; a retry with the same Idempotency-Key finds it out"
 	case errors.Is(err, payments.ErrUnavailable):
-		return http.StatusServiceUnavailable, "payments are unavailable; a retry with the same Idempotency-Key is safe"
+		return http.StatusServiceUnavailable, "payments are unavailable: nothing was ordered; a retry with the same Idempotency-Key is safe"
 	case errors.Is(err, store.ErrUnavailable):
 		return http.StatusServiceUnavailable, "orders are unavailable; a retry with the same Idempotency-Key is safe"
 	default:

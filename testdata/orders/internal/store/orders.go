@@ -3,11 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
 )
@@ -77,7 +80,7 @@ func (p *Postgres) Settle(ctx context.Context, id string, to orders.Status) erro
 	return p.do(ctx, "settle order", func(ctx context.Context, conn *sql.Conn) error {
 		result, err := conn.ExecContext(ctx, settleOrder, id, to)
 		if err != nil {
-			return fmt.Errorf("update order: %w", err)
+			return fmt.Errorf("update order: %w", unsure(err))
 		}
 		if n, err := result.RowsAffected(); err != nil || n != 1 {
 			return fmt.Errorf("update order: %d rows: %w", n, errors.Join(err, errNotPending))
@@ -87,6 +90,15 @@ func (p *Postgres) Settle(ctx context.Context, id string, to orders.Status) erro
 }
 
 var errNotPending = errors.New("order is not pending")
+
+// unsure marks an error of a write that was sent and not answered.
+func unsure(err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) || pgconn.SafeToRetry(err) || errors.Is(err, driver.ErrBadConn) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", orders.ErrUncertain, err)
+}
 
 // Get returns one order with its items.
 func (p *Postgres) Get(ctx context.Context, id string) (orders.Order, error) {

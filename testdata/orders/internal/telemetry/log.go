@@ -10,8 +10,15 @@ import (
 // Name of the service in logs and metrics.
 const Name = "orders"
 
-// Version is the module's version or the commit that was built, else "dev".
+// version is set by the linker where the repository cannot be asked, as in a
+// container's build.
+var version string
+
+// Version is the commit that was built, else "dev".
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "dev"

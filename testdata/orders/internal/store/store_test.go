@@ -1,0 +1,336 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seatrial/seatrial/experiments/environment/ports"
+	"github.com/seatrial/seatrial/experiments/environment/postgres"
+	"github.com/seatrial/seatrial/experiments/environment/redact"
+	"github.com/seatrial/seatrial/experiments/environment/reexec"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
+)
+
+func TestMain(m *testing.M) {
+	reexec.Hook()
+	os.Exit(m.Run())
+}
+
+type nobody struct{}
+
+func (nobody) Add(int) error    { return nil }
+func (nobody) Forget(int) error { return nil }
+
+// startServer starts a PostgreSQL with the orders' schema; it skips where there
+// is none.
+func startServer(t *testing.T) *postgres.Server {
+	t.Helper()
+	if _, found, err := postgres.Find(t.Context(), ""); err != nil || !found {
+		t.Skip("no PostgreSQL on this machine:", err)
+	}
+	dir, err := os.MkdirTemp("", "orders-store-")
+	if err == nil {
+		err = os.Chmod(dir, 0o711) // the server runs as another user
+	}
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "data"), 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawner := spawn.New(nobody{})
+	t.Cleanup(func() {
+		spawner.Close()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	dependency := subject.Dependency{Name: "postgres", Kind: subject.Postgres, Database: "orders", User: "orders_service"}
+	template, err := postgres.Prepare(t.Context(), postgres.Host{Spawner: spawner, Scratch: dir}, dependency)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := ports.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lease.Release)
+	j := journal.NewMemory(journal.Header{})
+	server, err := postgres.Start(t.Context(), template, postgres.Config{
+		Dependency: dependency, Dir: filepath.Join(dir, "data"), Port: lease.Port, Spawner: spawner, Journal: j,
+		Lines: spawn.NewLines("postgres", j, &redact.Secrets{}), OwnerPassword: "owner", ServicePassword: "service",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+func TestPostgres(t *testing.T) {
+	server := startServer(t)
+	owner := server.References(server.Address())["owner_url"]
+	for n, want := range []int{1, 0} {
+		applied, err := Migrate(t.Context(), owner, server.ServiceRole())
+		if err != nil || applied != want {
+			t.Fatalf("migrate, time %d: %d applied, want %d: %v", n+1, applied, want, err)
+		}
+	}
+	p := open(t, server.ServiceDSN(), Limits{MaxOpen: 4, Statement: 5 * time.Second})
+	if err := p.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("create", func(t *testing.T) { testCreate(t, p) })
+	t.Run("settle", func(t *testing.T) { testSettle(t, p) })
+	t.Run("pages", func(t *testing.T) { testPages(t, p) })
+	t.Run("pending", func(t *testing.T) { testPending(t, p) })
+	t.Run("serialization", func(t *testing.T) { testSerialization(t, p) })
+	t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
+	t.Run("full pool", func(t *testing.T) { testFullPool(t, server.ServiceDSN()) })
+}
+
+func open(t *testing.T, url string, limits Limits) *Postgres {
+	t.Helper()
+	p, err := Open(url, "store-test", limits, func(string, string, string, time.Duration) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func order(id string) orders.Order {
+	return orders.Order{
+		ID: id, Customer: "Ada'; DROP TABLE orders; --", Status: orders.Pending, TotalCents: 105,
+		Items: []orders.Item{{SKU: "b", Quantity: 2, PriceCents: 50}, {SKU: "a", Quantity: 1, PriceCents: 5}},
+	}
+}
+
+func create(t *testing.T, p *Postgres, id string) {
+	t.Helper()
+	if _, _, err := p.Create(t.Context(), order(id), "key-"+id, "print"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testCreate has eight callers with the same key: one order is stored, and all
+// of them get it.
+func testCreate(t *testing.T, p *Postgres) {
+	const callers = 8
+	got := make([]string, callers)
+	var wg sync.WaitGroup
+	for n := range callers {
+		wg.Go(func() {
+			o, print, err := p.Create(t.Context(), order(fmt.Sprint("one-", n)), "the-same-key", fmt.Sprint("print-", n))
+			if err != nil || "one-"+strings.TrimPrefix(print, "print-") != o.ID {
+				t.Errorf("got %s with %s: %v", o.ID, print, err)
+			}
+			got[n] = o.ID
+		})
+	}
+	wg.Wait()
+	if ids := slices.Compact(got); len(ids) != 1 {
+		t.Fatalf("stored %v", ids)
+	}
+	stored, err := p.Get(t.Context(), got[0])
+	if err != nil || stored.CreatedAt.IsZero() {
+		t.Fatal(stored, err)
+	}
+	want := order(got[0])
+	want.CreatedAt = stored.CreatedAt
+	if d := cmp.Diff(want, stored); d != "" {
+		t.Error(d)
+	}
+	if _, err := p.Get(t.Context(), "nobody's"); !errors.Is(err, orders.ErrNotFound) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want not found", err)
+	}
+}
+
+func testSettle(t *testing.T, p *Postgres) {
+	create(t, p, "settled")
+	for n := range 2 {
+		if err := p.Settle(t.Context(), "settled", orders.Paid); err != nil {
+			t.Errorf("time %d: %v", n+1, err)
+		}
+	}
+	if err := p.Settle(t.Context(), "settled", orders.Failed); !errors.Is(err, errNotPending) {
+		t.Errorf("a paid order became failed: %v", err)
+	}
+	if o, err := p.Get(t.Context(), "settled"); err != nil || o.Status != orders.Paid {
+		t.Error(o, err)
+	}
+}
+
+func testPages(t *testing.T, p *Postgres) {
+	for n := range 5 {
+		create(t, p, fmt.Sprint("page-", n))
+	}
+	var ids []string
+	cursor, pages := "", 0
+	for {
+		page, next, err := p.List(t.Context(), cursor, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page {
+			ids = append(ids, o.ID)
+		}
+		pages++
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	// Newest first; two older ones are there from before.
+	want := []string{"page-4", "page-3", "page-2", "page-1", "page-0", "settled"}
+	if d := cmp.Diff(want, ids[:6]); d != "" || len(ids) != 7 || pages != 4 {
+		t.Errorf("%d orders on %d pages: %s", len(ids), pages, d)
+	}
+	var invalid *orders.InvalidError
+	if _, _, err := p.List(t.Context(), "no cursor!", 2); !errors.As(err, &invalid) {
+		t.Errorf("got %v, want invalid", err)
+	}
+}
+
+func testPending(t *testing.T, p *Postgres) {
+	pending, err := p.Pending(t.Context(), 0, 3)
+	if err != nil || len(pending) != 3 {
+		t.Fatalf("got %v: %v", pending, err)
+	}
+	for _, o := range pending {
+		if o.ID == "settled" || o.TotalCents != 105 || o.Final() {
+			t.Errorf("got %+v", o)
+		}
+	}
+	if pending, err := p.Pending(t.Context(), time.Hour, 3); err != nil || len(pending) != 0 {
+		t.Errorf("pending for an hour: %v: %v", pending, err)
+	}
+}
+
+// testSerialization has two transactions read what the other one changes. The
+// second to commit is refused by the database, and is tried again.
+func testSerialization(t *testing.T, p *Postgres) {
+	create(t, p, "contended")
+	tries := 0
+	err := p.inTx(t.Context(), "contend", func(ctx context.Context, tx *sql.Tx) error {
+		tries++
+		if _, err := tx.ExecContext(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(new(int)); err != nil {
+			return err
+		}
+		if tries == 1 { // another one changes the row after it has been seen
+			if err := p.Settle(ctx, "contended", orders.Paid); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE orders SET status = 'paid' WHERE id = 'contended'")
+		return err
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+}
+
+// testPrivileges has a role that may do what the migration grants, and no more.
+func testPrivileges(t *testing.T, server *postgres.Server, owner string) {
+	admin, err := server.Admin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	const role = `odd "role"`
+	if _, err := admin.Exec(t.Context(), "CREATE ROLE "+pgx.Identifier{role}.Sanitize()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Migrate(t.Context(), owner, role); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Exec(t.Context(), "SET ROLE "+pgx.Identifier{role}.Sanitize()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Exec(t.Context(), "UPDATE orders SET status = 'paid' WHERE id = 'nobody'"); err != nil {
+		t.Error(err)
+	}
+	for _, statement := range []string{
+		"DELETE FROM orders", "UPDATE orders SET total_cents = 0", "DROP TABLE orders", "UPDATE order_items SET line = 9",
+	} {
+		_, err := admin.Exec(t.Context(), statement)
+		if pg := (*pgconn.PgError)(nil); !errors.As(err, &pg) || pg.Code != "42501" {
+			t.Errorf("%s: %v, want permission denied", statement, err)
+		}
+	}
+}
+
+// testFullPool has the only connection in use: others wait for as long as an
+// operation may take, and no longer.
+func testFullPool(t *testing.T, url string) {
+	p := open(t, url, Limits{MaxOpen: 1, Statement: 50 * time.Millisecond})
+	conn, err := p.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = p.Get(t.Context(), "settled")
+	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 2*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Get(t.Context(), "settled"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWithoutDatabase asks a port where nobody listens.
+func TestWithoutDatabase(t *testing.T) {
+	p := open(t, "postgres://u:hunter2@127.0.0.1:1/orders", Limits{MaxOpen: 1, Statement: time.Second})
+	if err := p.Ping(t.Context()); err == nil {
+		t.Error("nobody answers a ping")
+	}
+	err := p.Settle(t.Context(), "x", orders.Paid)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, orders.ErrUncertain) {
+		t.Errorf("got %v, want unavailable and not uncertain", err)
+	}
+	if _, err := Open("postgres://u:hunter2@:x/", "n", Limits{}, nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v, want an error without the password", err)
+	}
+}
+
+func TestUnsure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"refused by the database": {&pgconn.PgError{Code: "23514"}, false},
+		"not sent":                {driver.ErrBadConn, false},
+		"cut off":                 {errors.New("unexpected EOF"), true},
+		"out of time":             {context.DeadlineExceeded, true},
+	} {
+		if got := errors.Is(unsure(fmt.Errorf("exec: %w", c.err)), orders.ErrUncertain); got != c.want {
+			t.Errorf("%s: uncertain is %v, want %v", name, got, c.want)
+		}
+	}
+}
