@@ -68,7 +68,7 @@ func classify(ctx context.Context, err error) (status int, detail string) {
 	case errors.Is(err, orders.ErrUncertain):
 		return http.StatusBadGateway, "the outcome is not known; a retry with the same Idempotency-Key finds it out"
 	case errors.Is(err, payments.ErrUnavailable):
-		return http.StatusServiceUnavailable, "payments are unavailable: nothing was ordered; a retry with the same Idempotency-Key is safe"
+		return http.StatusServiceUnavailable, "payments are unavailable; a retry with the same Idempotency-Key is safe"
 	case errors.Is(err, store.ErrUnavailable):
 		return http.StatusServiceUnavailable, "orders are unavailable; a retry with the same Idempotency-Key is safe"
 	default:

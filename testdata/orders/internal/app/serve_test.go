@@ -211,7 +211,8 @@ func TestAddressInUse(t *testing.T) {
 		cfg: config.Service{HTTPAddr: taken.Addr().String(), AdminAddr: free(t)}, log: log, health: health.New(up{}),
 		public: newServer(nil, log), admin: newServer(nil, log),
 	}
-	if err := l.serve(t.Context()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(fmt.Sprint(err), "listen on") {
+	err = l.serve(t.Context())
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(fmt.Sprint(err), "listen on") {
 		t.Errorf("got %v, want the address in use", err)
 	}
 }

@@ -314,7 +314,8 @@ func TestWithoutDatabase(t *testing.T) {
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, orders.ErrUncertain) {
 		t.Errorf("got %v, want unavailable and not uncertain", err)
 	}
-	if _, err := Open("postgres://u:hunter2@:x/", "n", Limits{}, nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+	_, err = Open("postgres://u:hunter2@:x/", "n", Limits{}, nil)
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v, want an error without the password", err)
 	}
 }
