@@ -155,14 +155,33 @@ func TestAFullDisk(t *testing.T) {
 	y := newYard(t, "rate: 200", "rate: 800")
 	runs := filepath.Join(y.dir, "runs")
 	y.must(os.Mkdir(runs, 0o700))
-	if err := unix.Mount("tmpfs", runs, "tmpfs", 0, "size=96k"); err != nil {
-		t.Skip("a small disk cannot be mounted here:", err)
-	}
-	defer func() { y.must(unix.Unmount(runs, 0)) }()
+	y.smallDisk(runs, "96k")
 	v := y.run("run", "dip", "--no-confirm")
 	v.ended(experiments.ExitError, "the disk is full: write runs/", "no space left on device; free some of it, "+
 		"or name a folder on another one with --out")
 
+}
+
+// A disk that is full where the service is built and its databases are made.
+func TestAFullScratchDisk(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	small := y.smallDisk(y.tmp, "64k")
+	v := y.run("run", "dip", "--no-confirm")
+	v.ended(experiments.ExitError, "the disk is full: ", "no space left on device; free some of it, "+
+		"or set TMPDIR to a folder on another one")
+	y.must(unix.Unmount(small, 0))
+	y.reported(y.trial())
+}
+
+// smallDisk mounts one there.
+func (y *yard) smallDisk(dir, size string) string {
+	y.t.Helper()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size="+size); err != nil {
+		y.t.Skip("a small disk cannot be mounted here:", err)
+	}
+	y.t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
 }
 
 func TestFilesWithMistakes(t *testing.T) {
@@ -175,6 +194,9 @@ func TestFilesWithMistakes(t *testing.T) {
 	y.file("seatrial.yaml", "version: 1\nname: tiny\nservice: {biuld: {package: .}}\n")
 	v = y.run("run", "dip")
 	v.ended(experiments.ExitUsage, "seatrial.yaml:3:11: unknown key \"biuld\"; expected build, ", "| service: {biuld:")
+	y = newYard(t, ownEnv, "env: {PEER: \"${env.SEA_MISSING}\", ")
+	v = y.run("run", "dip")
+	v.ended(experiments.ExitUsage, "seatrial.yaml:8:", "the environment variable SEA_MISSING is not set; set it before seatrial is started")
 	if found := y.trials(); len(found) > 0 {
 		t.Error("a folder was made:", found)
 	}

@@ -32,7 +32,7 @@ func (r *running) attempt(ctx context.Context, i, n int) attempt {
 		return a
 	}
 	began := time.Now()
-	a.err = told(r.guarded(ctx, p, n, a.dir))
+	a.err = told(r.guarded(ctx, p, n, a.dir), r.trial.Dir)
 	a.run.Took = time.Since(began)
 	a.aborted = ctx.Err() != nil
 	a.run.Aborted = a.aborted
@@ -44,7 +44,7 @@ func (r *running) attempt(ctx context.Context, i, n int) attempt {
 		a.run.Stack = string(broken.stack)
 	}
 	if err := a.run.Write(a.dir); err != nil && a.err == nil {
-		a.err = told(err)
+		a.err = told(err, r.trial.Dir)
 	}
 	return a
 }

@@ -26,7 +26,7 @@ func Begin(ctx context.Context, c Config) (*Session, error) {
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
-		r.trial.Error = err.Error()
+		r.trial.Error = told(err, r.trial.Dir).Error()
 		_, ended := r.end(ctx)
 		return nil, errors.Join(err, ended)
 	}

@@ -72,7 +72,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
-		r.trial.Error = err.Error()
+		r.trial.Error = told(err, r.trial.Dir).Error()
 	} else {
 		r.all(ctx)
 	}
@@ -103,7 +103,7 @@ func (r *running) end(ctx context.Context) (Result, error) {
 	if ctx.Err() != nil {
 		t.Outcome = experiments.Aborted
 	}
-	return t, told(errors.Join(t.Write(), WriteReports(t)))
+	return t, told(errors.Join(t.Write(), WriteReports(t)), t.Dir)
 }
 
 func (c *Config) fill() {
@@ -269,7 +269,7 @@ func (r *running) one(ctx context.Context, i int) {
 	for k := range attempts {
 		err := attempts[k].write(verdict)
 		if err != nil && verdict.Outcome != experiments.Failed && verdict.Outcome != experiments.Error {
-			verdict.Outcome, verdict.Reason = experiments.Error, told(err).Error()
+			verdict.Outcome, verdict.Reason = experiments.Error, told(err, r.trial.Dir).Error()
 		}
 	}
 	r.settle(i, verdict, time.Since(began))
@@ -282,7 +282,7 @@ func (r *running) settle(i int, v experiments.Verdict, took time.Duration) {
 	e := &r.trial.Experiments[i]
 	e.Verdict, e.Took = v, took
 	if err := r.trial.Write(); err != nil && r.trial.Error == "" && v.Outcome != experiments.Error {
-		r.trial.Error = told(err).Error()
+		r.trial.Error = told(err, r.trial.Dir).Error()
 	}
 	if r.Verdict != nil {
 		r.Verdict(r.trial, *e)
