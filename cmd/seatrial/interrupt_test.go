@@ -140,7 +140,7 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	draws := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // moments need not be secret
-	changes := []string{ownEnv, "env: {MODE: orphan-ready, "}
+	changes := []string{ownEnv, "env: {MODE: orphan-ready, ", "dependencies:", "dependencies:\n  cache: {kind: redis}"}
 	if _, ok, err := postgres.Find(t.Context(), ""); err == nil && ok {
 		changes = append(changes, "dependencies:", "dependencies:\n  db: {kind: postgres}")
 	}
