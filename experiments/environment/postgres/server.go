@@ -107,6 +107,9 @@ func (s *Server) bringUp(ctx context.Context, d subject.Dependency) error {
 		return err
 	}
 	if err := s.start(ctx); err != nil {
+		if len(d.Settings) > 0 && ctx.Err() == nil {
+			return fmt.Errorf("%w; see whether the dependency's settings are to blame", err)
+		}
 		return err
 	}
 	c, err := s.connect(ctx, Superuser, s.template.Database)
