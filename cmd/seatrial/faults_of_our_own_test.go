@@ -43,6 +43,7 @@ func TestWhatCannotBeTried(t *testing.T) {
 		needs   func(*testing.T)
 		changes []string
 		want    string
+		then    string // after that
 	}{
 		{
 			name: "does not build", changes: []string{"PLACE/tiny", "PLACE/broken"},
@@ -50,41 +51,50 @@ func TestWhatCannotBeTried(t *testing.T) {
 		},
 		{
 			name: "crashes at once", changes: []string{ownEnv, "env: {MODE: crash, LICENCE_TOKEN: hush-hush, "},
-			want: `tiny-1 exited with status 1 before it was ready; it printed last: tiny: the licence has run out, said [secret]`,
+			want: "tiny-1 exited with status 1 before it was ready; " +
+				"it printed last: tiny: the licence has run out, said [secret]",
 		},
 		{
-			name: "is never ready", changes: []string{ownEnv, "env: {MODE: unready, ", "start_within: 10s", "start_within: 500ms"},
+			name: "is never ready", changes: []string{
+				ownEnv, "env: {MODE: unready, ", "start_within: 10s", "start_within: 500ms",
+			},
 			want: "tiny-1 was not ready within 500ms (start_within): GET http://127.0.0.1:",
+			then: "/readyz answered 503 Service Unavailable; it printed nothing",
 		},
 		{
 			name: "fails its setup", changes: []string{
-				"traffic:", "traffic:\n  setup: [{name: login, method: POST, path: /login}]\n  headers: {Authorization: Bearer hush-hush}",
+				"traffic:", "traffic:\n  setup: [{name: login, method: POST, path: /login}]\n" +
+					"  headers: {Authorization: Bearer hush-hush}",
 			},
-			want: `setup of the traffic: request "login": POST /login answered 403, which is no success here: "no such user: [secret]`,
+			want: `setup of the traffic: request "login": POST /login answered 403, ` +
+				`which is no success here: "no such user: [secret]`,
 		},
 		{
 			name: "has no server binaries", changes: []string{
 				"dependencies:", "dependencies:\n  db: {kind: postgres, bin: PLACE}",
 			},
-			want: "db: ",
+			want: "db: there are no programs postgres and initdb in ",
+			then: "; set the dependency's bin to the folder that holds them, or leave it out",
 		},
 		{
 			name: "has a setting that postgres refuses", needs: needsPostgres, changes: []string{
 				"dependencies:", "dependencies:\n  db: {kind: postgres, settings: {max_connections: lots}}",
 			},
-			want: "db: ",
+			want: `LOG:  invalid value for parameter "max_connections": "lots"; `,
+			then: "; see whether the dependency's settings are to blame",
 		},
 		{
 			name: "has migrations that fail", needs: needsPostgres, changes: []string{
 				"dependencies:", "dependencies:\n  db: {kind: postgres, migrations: PLACE/broken/migrations}",
 			},
-			want: "db: ",
+			want: `db: run migration 1_orders.sql: ERROR: syntax error at or near "TABEL" (SQLSTATE 42601)`,
 		},
 		{
 			name: "has a command before that fails", changes: []string{
 				"  readiness:", "  before: [{run: [sh, -c, 'echo the schema is locked; exit 3']}]\n  readiness:",
 			},
-			want: `service.before[0]: sh -c echo the schema is locked; exit 3: it exited with status 3; it printed last: the schema is locked`,
+			want: "service.before[0]: sh -c echo the schema is locked; exit 3: it exited with status 3; " +
+				"it printed last: the schema is locked",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,8 +105,12 @@ func TestWhatCannotBeTried(t *testing.T) {
 			y := newYard(t, c.changes...)
 			v := y.run("run", "dip")
 			v.ended(experiments.ExitError, "ERROR")
-			if cause := v.cause(); !strings.Contains(cause, c.want) {
-				t.Errorf("the cause is\n%s\nwant\n%s", cause, c.want)
+			cause := v.cause()
+			if _, after, ok := strings.Cut(cause, c.want); !ok || !strings.Contains(after, c.then) {
+				t.Errorf("the cause is\n%s\nwant\n%s…%s", cause, c.want, c.then)
+			}
+			if strings.Contains(strings.TrimSpace(cause), "\n") {
+				t.Errorf("the cause is not one sentence:\n%s", cause)
 			}
 			y.reported(y.trial())
 		})
@@ -159,7 +173,6 @@ func TestAFullDisk(t *testing.T) {
 	v := y.run("run", "dip", "--no-confirm")
 	v.ended(experiments.ExitError, "the disk is full: write runs/", "no space left on device; free some of it, "+
 		"or name a folder on another one with --out")
-
 }
 
 // A disk that is full where the service is built and its databases are made.
@@ -188,7 +201,8 @@ func TestFilesWithMistakes(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.run("run", "dup").ended(experiments.ExitUsage, `no experiment is called "dup"; did you mean dip`)
-	y.file("experiments/bad.yaml", strings.NewReplacer("name: dip", "name: bad", "fault: outage", "fault: outrage").Replace(dip))
+	bad := strings.NewReplacer("name: dip", "name: bad", "fault: outage", "fault: outrage")
+	y.file("experiments/bad.yaml", bad.Replace(dip))
 	v := y.run("run", "dip")
 	v.ended(experiments.ExitUsage, "bad.yaml:7:44: no fault is called", "expected outage, ", "^\n")
 	y.file("seatrial.yaml", "version: 1\nname: tiny\nservice: {biuld: {package: .}}\n")
@@ -196,7 +210,8 @@ func TestFilesWithMistakes(t *testing.T) {
 	v.ended(experiments.ExitUsage, "seatrial.yaml:3:11: unknown key \"biuld\"; expected build, ", "| service: {biuld:")
 	y = newYard(t, ownEnv, "env: {PEER: \"${env.SEA_MISSING}\", ")
 	v = y.run("run", "dip")
-	v.ended(experiments.ExitUsage, "seatrial.yaml:8:", "the environment variable SEA_MISSING is not set; set it before seatrial is started")
+	v.ended(experiments.ExitUsage, "seatrial.yaml:8:",
+		"the environment variable SEA_MISSING is not set; set it before seatrial is started")
 	if found := y.trials(); len(found) > 0 {
 		t.Error("a folder was made:", found)
 	}

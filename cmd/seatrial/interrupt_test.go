@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,10 +47,10 @@ func TestInterrupted(t *testing.T) {
 			if trial.Outcome != experiments.Aborted || trial.Ended.IsZero() {
 				t.Errorf("the trial's outcome is %q, ended %v", trial.Outcome, trial.Ended)
 			}
-			if c.phase == "" {
-				return
+			if c.phase != "" {
+				y.abortedIn(trial, c.phase)
 			}
-			y.abortedIn(trial, c.phase)
+			y.savedIsWhole(trial.Dir)
 		})
 	}
 }
@@ -133,13 +134,18 @@ func (y *yard) savedIsWhole(dir string) {
 
 // SIGKILL of seatrial, at moments drawn from a seed, leaves nothing behind but
 // a folder that can be judged, and that holds what was seen until just then.
+// SEATRIAL_LONG=1 draws more moments, from a new seed; SEATRIAL_SEED=n repeats
+// those of an earlier one.
 func TestKilled(t *testing.T) {
 	rounds, seed := 10, uint64(2026)
 	if os.Getenv("SEATRIAL_LONG") != "" {
 		rounds, seed = 60, uint64(time.Now().UnixNano())
 	}
+	if again, err := strconv.ParseUint(os.Getenv("SEATRIAL_SEED"), 10, 64); err == nil {
+		seed = again
+	}
 	t.Logf("seed %d", seed)
-	draws := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // moments need not be secret
+	draws := rand.New(rand.NewPCG(seed, seed))
 	changes := []string{ownEnv, "env: {MODE: orphan-ready, ", "dependencies:", "dependencies:\n  cache: {kind: redis}"}
 	if _, ok, err := postgres.Find(t.Context(), ""); err == nil && ok {
 		changes = append(changes, "dependencies:", "dependencies:\n  db: {kind: postgres}")

@@ -74,7 +74,7 @@ func newYard(t *testing.T, changes ...string) *yard {
 		t.Fatal(err)
 	}
 	y := &yard{t: t, dir: t.TempDir(), tmp: tmp}
-	y.must(os.Chmod(tmp, 0o755)) //nolint:gosec // see above
+	y.must(os.Chmod(tmp, 0o755))
 	place, err := filepath.Abs("testdata")
 	y.must(err)
 	subject := tinySubject
