@@ -1,0 +1,326 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+	"github.com/seatrial/seatrial/loadgen"
+)
+
+// fakeEnvironment remembers what was done to it, in order.
+type fakeEnvironment struct {
+	environment.Environment
+	replicas []environment.Replica
+	done     []string
+	err      error // of Scale
+}
+
+func (f *fakeEnvironment) Replicas() []environment.Replica { return f.replicas }
+
+func (f *fakeEnvironment) Scale(_ context.Context, n int) error {
+	f.done = append(f.done, "scale "+strings.Repeat("|", n))
+	return f.err
+}
+
+// fakeReplica does what it is told, unless an error says otherwise.
+type fakeReplica struct {
+	environment.Replica
+	name, url string
+	env       *fakeEnvironment
+	errs      map[string]error // by what is done
+}
+
+func (f *fakeReplica) Name() string { return f.name }
+
+func (f *fakeReplica) Endpoint(string) string { return f.url }
+
+func (f *fakeReplica) did(what string) error {
+	f.env.done = append(f.env.done, f.name+" "+what)
+	return f.errs[what]
+}
+
+func (f *fakeReplica) Deregister(context.Context) error { return f.did("deregister") }
+func (f *fakeReplica) Register(context.Context) error   { return f.did("register") }
+func (f *fakeReplica) Start(context.Context) error      { return f.did("start") }
+func (f *fakeReplica) Terminate(context.Context, time.Duration) error {
+	return f.did("terminate")
+}
+
+// fakeLoader remembers what was asked for.
+type fakeLoader struct {
+	attacks   []AttackSpec
+	loops     []ClosedLoopSpec
+	perSecond float64
+	body      loadgen.Target
+	err       error
+}
+
+func (f *fakeLoader) Attack(_ context.Context, s AttackSpec) error {
+	f.attacks = append(f.attacks, s)
+	return f.err
+}
+
+func (f *fakeLoader) ClosedLoop(_ context.Context, s ClosedLoopSpec) (float64, error) {
+	f.loops = append(f.loops, s)
+	return f.perSecond, f.err
+}
+
+func (f *fakeLoader) WithBody(string, uint64) (loadgen.Target, error) { return f.body, f.err }
+
+// fakes are an execution of a step "it" with two replicas and nothing real.
+func fakes() (*Execution, *fakeEnvironment, *fakeLoader, *journal.Memory) {
+	env := &fakeEnvironment{}
+	for _, name := range []string{"orders-1", "orders-2"} {
+		env.replicas = append(env.replicas, &fakeReplica{name: name, env: env, errs: map[string]error{}})
+	}
+	load, m := &fakeLoader{}, journal.NewMemory(journal.Header{Replicas: []string{"orders-1", "orders-2"}})
+	s := &subject.Subject{Promises: journal.DefaultPromises()}
+	return &Execution{
+		Environment: env, Recorder: m, Step: "it", Plan: &Plan{Subject: s}, Load: load,
+		Measured: func(string) (journal.Quantity, bool) { return journal.Quantity{}, false },
+	}, env, load, m
+}
+
+// carryOut starts an action and takes it back.
+func carryOut(t *testing.T, a Action, x *Execution) error {
+	t.Helper()
+	stop, err := a.Start(t.Context(), x)
+	if err != nil {
+		return err
+	}
+	return stop(t.Context())
+}
+
+func quantitiesIn(m *journal.Memory) map[string]float64 {
+	all := map[string]float64{}
+	for e, q := range journal.Of[journal.Measured](m) {
+		all[e.On+" "+q.Name] = q.Value
+	}
+	return all
+}
+
+// errorIs holds an error to a part of its text; empty for none.
+func errorIs(t *testing.T, err error, want string) {
+	t.Helper()
+	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		t.Errorf("error is %v, wanted …%s…", err, want)
+	}
+}
+
+func TestAttackSends(t *testing.T) {
+	for name, tt := range map[string]struct {
+		attack   Attack
+		capacity float64
+		want     AttackSpec
+		offered  map[string]float64
+		err      string
+	}{
+		"rate": {
+			attack: Attack{Rate: 20, Uses: "payments", HangUpAfter: time.Second, NewConnections: true},
+			want: AttackSpec{
+				Name: "it", Rate: 20, For: 5 * time.Second, Uses: "payments", HangUpAfter: time.Second,
+				NewConnections: true, Replica: "orders-1",
+			},
+			offered: map[string]float64{},
+		},
+		"times the capacity": {
+			attack: Attack{Capacity: 2.5, Routes: []string{"create"}}, capacity: 40,
+			want: AttackSpec{
+				Name: "it", Rate: 100, For: 5 * time.Second, Routes: []string{"create"}, Replica: "orders-1",
+			},
+			offered: map[string]float64{"it offered": 100},
+		},
+		"capacity not measured": {attack: Attack{Capacity: 2}, err: "add measure_capacity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, _, load, m := fakes()
+			x.Target = "orders-1"
+			x.Measured = func(name string) (journal.Quantity, bool) {
+				return journal.Quantity{Value: tt.capacity}, name == QuantityCapacity && tt.capacity > 0
+			}
+			tt.attack.bind("it", 5*time.Second)
+			errorIs(t, carryOut(t, &tt.attack, x), tt.err)
+			if tt.err != "" {
+				return
+			}
+			if diff := cmp.Diff([]AttackSpec{tt.want}, load.attacks); diff != "" {
+				t.Errorf("attacks (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.offered, quantitiesIn(m)); diff != "" {
+				t.Errorf("recorded (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMeasureCapacity(t *testing.T) {
+	for name, tt := range map[string]struct {
+		connections, promised, want int
+		err                         error
+	}{
+		"given":    {connections: 4, promised: 7, want: 4},
+		"promised": {promised: 7, want: 7},
+		"neither":  {want: 10},
+		"broken":   {want: 10, err: errors.New("no route")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, _, load, m := fakes()
+			x.Plan.Subject.Promises.MaxOpenConnections = tt.promised
+			load.perSecond, load.err = 52, tt.err
+			a := &MeasureCapacity{Connections: tt.connections, For: time.Second, Uses: "db"}
+			err := carryOut(t, a, x)
+			want := []ClosedLoopSpec{{Name: "it", Connections: tt.want, For: time.Second, Uses: "db"}}
+			if diff := cmp.Diff(want, load.loops); diff != "" {
+				t.Errorf("loops (-want +got):\n%s", diff)
+			}
+			witness := a.Witness(m, "", journal.Window{})
+			if tt.err != nil {
+				errorIs(t, err, "measure the capacity: no route")
+				if !errors.Is(witness, faults.ErrNotInForce) {
+					t.Errorf("the witness of nothing says %v", witness)
+				}
+				return
+			}
+			errorIs(t, errors.Join(err, witness), "")
+			if got := quantitiesIn(m)["it capacity"]; got != 52 {
+				t.Errorf("recorded a capacity of %v", got)
+			}
+		})
+	}
+}
+
+func TestRollingRestart(t *testing.T) {
+	plain := []string{"orders-1 terminate", "orders-1 start", "orders-2 terminate", "orders-2 start"}
+	for name, tt := range map[string]struct {
+		drain string
+		fails string // what the first replica cannot do
+		want  []string
+		took  time.Duration
+		err   string
+		notes int
+	}{
+		"plain": {want: plain, took: time.Second},
+		"prestop": {drain: "prestop", took: 5 * time.Second, want: []string{
+			"orders-1 deregister", "orders-1 terminate", "orders-1 start", "orders-1 register",
+			"orders-2 deregister", "orders-2 terminate", "orders-2 start", "orders-2 register",
+		}},
+		"killed after its grace": {fails: "terminate", want: plain, took: time.Second, notes: 1},
+		"does not start":         {fails: "start", want: plain[:2], err: "rolling restart: orders-1: boom"},
+		"stays in the balancer": {
+			drain: "prestop", fails: "deregister", want: []string{"orders-1 deregister"}, err: "orders-1: boom",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x, env, _, m := fakes()
+				x.Plan.Subject.Promises.Drain = tt.drain // and 2 s of delay by default
+				env.replicas[0].(*fakeReplica).errs[tt.fails] = errors.New("boom")
+				began := time.Now()
+				errorIs(t, carryOut(t, &RollingRestart{Pause: time.Second}, x), tt.err)
+				if diff := cmp.Diff(tt.want, env.done); diff != "" {
+					t.Errorf("done (-want +got):\n%s", diff)
+				}
+				if took := time.Since(began); took != tt.took {
+					t.Errorf("it took %v, wanted %v", took, tt.took)
+				}
+				notes := 0
+				for range journal.Of[journal.Note](m) {
+					notes++
+				}
+				if notes != tt.notes {
+					t.Errorf("%d notes, wanted %d", notes, tt.notes)
+				}
+			})
+		})
+	}
+}
+
+func TestRestartOneWorksOnItsTarget(t *testing.T) {
+	x, env, _, _ := fakes()
+	x.Target = "orders-2"
+	errorIs(t, carryOut(t, &RestartOne{}, x), "")
+	if diff := cmp.Diff([]string{"orders-2 terminate", "orders-2 start"}, env.done); diff != "" {
+		t.Errorf("done (-want +got):\n%s", diff)
+	}
+	x.Target = "orders-9"
+	errorIs(t, carryOut(t, &RestartOne{}, x), `no replica called "orders-9"`)
+}
+
+func TestRestartWitness(t *testing.T) {
+	exit := func(at journal.Instant, on string) journal.Entry {
+		return journal.Entry{At: at, On: on, Body: journal.Exited{}}
+	}
+	start := func(at journal.Instant, on string) journal.Entry {
+		return journal.Entry{At: at, On: on, Body: journal.Started{}}
+	}
+	both := []journal.Entry{exit(10, "orders-1"), start(11, "orders-1"), exit(12, "orders-2"), start(13, "orders-2")}
+	for name, tt := range map[string]struct {
+		entries  []journal.Entry
+		all, one string
+	}{
+		"both":                {both, "", ""},
+		"one":                 {both[:2], "orders-2 did not exit", ""},
+		"not started again":   {both[:3], "orders-2 was not started again", ""},
+		"the other one":       {both[2:], "orders-1 did not exit", "orders-1 did not exit"},
+		"before the step":     {[]journal.Entry{exit(1, "orders-1"), start(2, "orders-1")}, "did not exit", "did not exit"},
+		"started, then ended": {[]journal.Entry{start(10, "orders-1"), exit(11, "orders-1")}, "not started", "not started"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, _, m := fakes()
+			for _, e := range tt.entries {
+				m.Record(e)
+			}
+			w := journal.Window{From: 5}
+			errorIs(t, (&RollingRestart{}).Witness(m, "", w), tt.all)
+			errorIs(t, (&RestartOne{}).Witness(m, "orders-1", w), tt.one)
+		})
+	}
+}
+
+func TestScale(t *testing.T) {
+	x, env, _, m := fakes()
+	s := &Scale{To: 3}
+	errorIs(t, carryOut(t, s, x), "")
+	if !slices.Equal(env.done, []string{"scale |||"}) {
+		t.Errorf("done: %v", env.done)
+	}
+	env.err = os.ErrDeadlineExceeded
+	if err := carryOut(t, s, x); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
+	errorIs(t, s.Witness(m, "", journal.Window{}), "no replica was started or stopped")
+	m.Record(journal.Entry{At: 5, On: "orders-3", Body: journal.Started{}})
+	errorIs(t, s.Witness(m, "", journal.Window{From: 6}), "no replica was started or stopped")
+	errorIs(t, s.Witness(m, "", journal.Window{From: 5}), "")
+	sub := sampleSubject(t)
+	errorIs(t, s.Supports(sub, "postgres"), "leave out `on: postgres`")
+	errorIs(t, (&Scale{}).Supports(sub, ""), "at least 1")
+	sub.Service.Ports = map[string]int{"http": 8080}
+	errorIs(t, s.Supports(sub, ""), "fixed at 8080")
+}
+
+func TestBackgroundIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop := background(t.Context(), func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("cut off")
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		err := stop(ctx)
+		errorIs(t, err, "did not end in time")
+		errorIs(t, err, "cut off")
+	})
+}
