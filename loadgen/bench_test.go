@@ -49,7 +49,7 @@ func serveBench() {
 // benchServer starts the server and returns its URL.
 func benchServer(b *testing.B) string {
 	b.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // this binary; it ends with its input
+	cmd := exec.Command(os.Args[0]) // it ends with its input
 	cmd.Env = append(os.Environ(), benchServerVar+"=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -142,12 +142,13 @@ func vegetaCommand(command string) attacker {
 		} else {
 			args = append(args, "-rate", strconv.FormatFloat(rate, 'f', -1, 64))
 		}
-		attack := exec.CommandContext(b.Context(), command, args...) //nolint:gosec // the Makefile's own
+		attack := exec.CommandContext(b.Context(), command, args...)
 		attack.Stdin = strings.NewReader("GET " + url + "/orders\n")
 		if out, err := attack.CombinedOutput(); err != nil {
 			b.Fatalf("vegeta attack: %v: %s", err, out)
 		}
-		out, err := exec.CommandContext(b.Context(), command, "report", "-type", "json", results).Output() //nolint:gosec // likewise
+		report := exec.CommandContext(b.Context(), command, "report", "-type", "json", results)
+		out, err := report.Output()
 		if err != nil {
 			b.Fatal(err)
 		}

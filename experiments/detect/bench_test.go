@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -137,7 +138,7 @@ type judging struct {
 func judgeMany(b *testing.B, kind string, original *journal.Memory, n int) judging {
 	b.Helper()
 	dir := saveMany(b, original, n)
-	defer os.RemoveAll(dir) //nolint:errcheck // b.TempDir removes the rest
+	defer os.RemoveAll(dir)
 	j, err := journal.Open(dir)
 	if err != nil {
 		b.Fatal(err)
@@ -223,7 +224,7 @@ func asGob(b *testing.B, dir string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	path := filepath.Join(dir, "results.gob")
 	to, err := os.Create(path)
 	if err != nil {
@@ -232,7 +233,7 @@ func asGob(b *testing.B, dir string) string {
 	decode, encode := vegeta.NewCSVDecoder(from), vegeta.NewEncoder(to)
 	for {
 		var r vegeta.Result
-		if err := decode(&r); err == io.EOF {
+		if err := decode(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			b.Fatal(err)
@@ -251,7 +252,7 @@ func asGob(b *testing.B, dir string) string {
 func reportBy(command string) func(*testing.B, string) {
 	return func(b *testing.B, path string) {
 		b.Helper()
-		cmd := exec.CommandContext(b.Context(), command, "report", path) //nolint:gosec // the Makefile's own
+		cmd := exec.CommandContext(b.Context(), command, "report", path)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Fatalf("vegeta report: %v: %s", err, out)
 		}
@@ -265,12 +266,12 @@ func reportByLibrary(b *testing.B, path string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer results.Close() //nolint:errcheck // it was only read
+	defer results.Close()
 	var m vegeta.Metrics
 	next := vegeta.NewDecoder(results)
 	for {
 		var r vegeta.Result
-		if err := next(&r); err == io.EOF {
+		if err := next(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			b.Fatal(err)
