@@ -106,6 +106,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("pages", func(t *testing.T) { testPages(t, p) })
 	t.Run("pending", func(t *testing.T) { testPending(t, p) })
 	t.Run("serialization", func(t *testing.T) { testSerialization(t, p) })
+	t.Run("ledger", func(t *testing.T) { testLedger(t, p) })
 	t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
 	t.Run("full pool", func(t *testing.T) { testFullPool(t, server.ServiceDSN()) })
 }
