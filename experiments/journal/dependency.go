@@ -20,6 +20,9 @@ type Call struct {
 	BodyRead bool   `json:"body_read"`
 	Status   int    `json:"status,omitempty"` // zero: no answer was begun
 	Fault    string `json:"fault,omitempty"`  // the fault that shaped the answer
+	// RetryAfter is what the answer's Retry-After header asked for; zero when
+	// it had none.
+	RetryAfter time.Duration `json:"retry_after,omitempty"`
 	// Answered is when the last byte of the answer was handed over; zero when
 	// it never was.
 	Answered time.Duration `json:"answered,omitempty"`

@@ -246,7 +246,7 @@ func waitFor(t *testing.T, f func() bool) {
 }
 
 func TestBehaviours(t *testing.T) {
-	a, _ := start(t, stubConfig(
+	a, rec := start(t, stubConfig(
 		subject.Route{Name: "a", Path: "/a", Body: `{"a":1}`}, subject.Route{Name: "b", Path: "/b"}))
 	s, ok := a.Stub("payments")
 	if !ok {
@@ -353,6 +353,16 @@ func TestBehaviours(t *testing.T) {
 	}
 	if err := s.SetBehaviour(t.Context(), "x", faults.Behaviour{Route: "nowhere"}); err == nil {
 		t.Error("a behaviour on an unknown route was taken")
+	}
+	flush(t, a)
+	for _, c := range calls(rec) {
+		want := time.Duration(0)
+		if c.Fault == "" && c.Status == 503 {
+			want = 2 * time.Second
+		}
+		if c.RetryAfter != want {
+			t.Errorf("a call answered %d was told to wait %v", c.Status, c.RetryAfter)
+		}
 	}
 }
 

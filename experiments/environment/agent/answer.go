@@ -145,7 +145,9 @@ func send(c *call, w http.ResponseWriter, status int, contentType string, body [
 
 func (a *answer) empty(c *call, w http.ResponseWriter, b *active) {
 	if b.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(b.RetryAfter.Seconds()))))
+		seconds := int(math.Ceil(b.RetryAfter.Seconds()))
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		c.update(func(seen *journal.Call) { seen.RetryAfter = time.Duration(seconds) * time.Second })
 	}
 	send(c, w, b.Status, "", nil)
 }
