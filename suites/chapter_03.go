@@ -42,3 +42,12 @@ func ShedLoad() types.GomegaMatcher { return holdKind("shedding") }
 // recovers_within of the last fault (3.6). It judges by the detector
 // recovery.
 func RecoverAfterwards() types.GomegaMatcher { return holdKind("recovery") }
+
+// SpareAFailingDependency holds when retries do not multiply the load on a
+// dependency that fails every call, by a budget or a breaker (3.3, 3.6). It
+// judges by the detector retry_budget.
+func SpareAFailingDependency() types.GomegaMatcher { return holdKind("retry_budget") }
+
+// WaitAsAsked holds when a dependency that answers with Retry-After is not
+// asked again before (3.3). It judges by the detector retry_after.
+func WaitAsAsked() types.GomegaMatcher { return holdKind("retry_after") }

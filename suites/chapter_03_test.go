@@ -64,3 +64,17 @@ func ExampleRecoverAfterwards() {
 	// Output:
 	// recovery is violated: promised: good again (99 % of the answers in 1s) within 5s of the last step
 }
+
+func ExampleSpareAFailingDependency() {
+	expect(saved("retry_budget/held-breaker")).To(suites.SpareAFailingDependency())
+	expect(saved("retry_budget/violated-five-times")).To(suites.SpareAFailingDependency())
+	// Output:
+	// retry_budget is violated: promised: retries do not multiply the load on a failing dependency
+}
+
+func ExampleWaitAsAsked() {
+	expect(saved("retry_after/held-waits")).To(suites.WaitAsAsked())
+	expect(saved("retry_after/violated-own-backoff")).To(suites.WaitAsAsked())
+	// Output:
+	// retry_after is violated: promised: nobody is asked again before the time that they set
+}

@@ -73,6 +73,8 @@ func TestNoMatcherHoldsOnAnEmptyJournal(t *testing.T) {
 		"TellTheTruth": suites.TellTheTruth(), "DrainGracefully": suites.DrainGracefully(),
 		"EndWithinTheGrace": suites.EndWithinTheGrace(), "StayAlive": suites.StayAlive(),
 		"TellReadiness": suites.TellReadiness(), "RollWithoutLoss": suites.RollWithoutLoss(),
+		"SpareAFailingDependency": suites.SpareAFailingDependency(), "WaitAsAsked": suites.WaitAsAsked(),
+		"LeaveNothingBehind": suites.LeaveNothingBehind(),
 	} {
 		if held, err := m.Match(judged(0, 0)); held || err == nil {
 			t.Errorf("%s: held %v, error %v", name, held, err)
