@@ -1,0 +1,43 @@
+package watcher
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPostmasters(t *testing.T) {
+	scratch := t.TempDir()
+	for name, content := range map[string]string{
+		"t1/postmaster.pid":         "4242\n/data\n",
+		"e3/d0/data/postmaster.pid": "4243\n/data\n1795340000\n20001\n",
+		"e3/d1/data/postmaster.pid": "nonsense\n",
+		"e3/d2/data/postmaster.pid": "1\n",
+		"e3/d3/data/other.pid":      "4244\n",
+	} {
+		path := filepath.Join(scratch, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]int{4242, 4243}, postmasters(scratch)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A process that lives on may have been given the pid of one that is gone: its
+// memory is not ours.
+func TestSegmentsOfTheLivingAreSpared(t *testing.T) {
+	makers := map[int]uint64{os.Getpid(): 0}
+	if err := removeSegments(t.Context(), makers); err != nil {
+		t.Fatal(err)
+	}
+	if len(makers) != 0 {
+		t.Error("a living process is taken for a dead one")
+	}
+}
