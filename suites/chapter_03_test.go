@@ -41,7 +41,7 @@ func ExampleRetryOnlyIdempotent() {
 	expect(saved("idempotent_retries/held-one-key")).To(suites.RetryOnlyIdempotent())
 	expect(saved("idempotent_retries/violated-fresh-key")).To(suites.RetryOnlyIdempotent())
 	// Output:
-	// idempotent_retries is violated: promised: a write whose fate is not known is repeated only with one Idempotency-Key and one body
+	// idempotent_retries is violated: promised: a write whose fate is not known is repeated only with one …
 }
 
 func ExampleContainFailures() {

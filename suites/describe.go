@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
@@ -25,14 +26,15 @@ import (
 // suite before anything starts. A subject that cannot be read is one failing
 // spec.
 func Describe(file string, opts ...Option) bool {
+	at := types.NewCodeLocation(1)
 	s, err := newSea(file, opts)
 	if err != nil {
-		return ginkgo.It("reads "+file, func() { ginkgo.Fail(err.Error()) })
+		return ginkgo.It("reads "+file, at, func() { ginkgo.Fail(err.Error()) })
 	}
-	return ginkgo.Describe(s.subject.Name, ginkgo.Serial, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
+	return ginkgo.Describe(s.subject.Name, at, ginkgo.Serial, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
 		ginkgo.BeforeAll(s.refuse)
 		for i := range s.plans {
-			s.context(&s.plans[i])
+			s.context(&s.plans[i], at)
 		}
 		ginkgo.AfterAll(func(ctx context.Context) {
 			if err := s.end(context.WithoutCancel(ctx)); err != nil {
@@ -83,14 +85,14 @@ func specsOf(p *experiments.Plan) []spec {
 	return append(specs, spec{text: "comes to a verdict"})
 }
 
-// context registers one experiment.
-func (s *sea) context(p *experiments.Plan) {
-	ginkgo.Context(p.Name, ginkgo.Label(p.Experiment.Labels...), func() {
+// context registers one experiment, as written where Describe was called.
+func (s *sea) context(p *experiments.Plan, at types.CodeLocation) {
+	ginkgo.Context(p.Name, at, ginkgo.Label(p.Experiment.Labels...), func() {
 		var tried folder.Experiment
 		var failed error
 		ginkgo.BeforeAll(func(ctx context.Context) { tried, failed = s.try(ctx, p.Name) })
 		for _, x := range specsOf(p) {
-			ginkgo.It(x.text, ginkgo.Label(x.labels...), func() {
+			ginkgo.It(x.text, at, ginkgo.Label(x.labels...), func() {
 				if failed != nil {
 					ginkgo.Fail(failed.Error())
 				}

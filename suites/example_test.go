@@ -17,6 +17,9 @@ import (
 // what a failing test would say: what was promised.
 var expect = gomega.NewGomega(func(message string, _ ...int) {
 	promised, _, _ := strings.Cut(message, "; ")
+	if letters := []rune(promised); len(letters) > 100 {
+		promised = string(letters[:100]) + "…"
+	}
 	fmt.Println(promised)
 }).Expect
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
 // began is where the test binary was started: go test starts it in its
@@ -19,17 +21,14 @@ var began, _ = os.Getwd()
 // those of its own module, are as they were. It is not even kept when one of
 // them was changed less than two seconds before its end (cmd/go/internal/test,
 // modTimeCutoff), which a file whose time lies in the future always was. So
-// that file must be within the module: it is in the trials' folder where that
-// is, otherwise in runs at the module's root.
+// that file must be within the module: it is in the trials' folder (out, an
+// absolute path) where that is, otherwise in runs at the module's root.
 func neverCached(out string) error {
 	root := moduleRoot(began)
 	if root == "" {
 		return nil // not started by go test within a module: nothing is cached
 	}
-	dir, err := filepath.Abs(out)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", out, err)
-	}
+	dir := out
 	if !within(root, dir) {
 		dir = filepath.Join(root, "runs")
 	}
@@ -52,7 +51,7 @@ func makeIgnored(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, folder.Mode); err != nil {
 		return fmt.Errorf("make the folder for trials: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {

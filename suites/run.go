@@ -59,7 +59,7 @@ func Run(t *testing.T, file string, opts ...Option) {
 			s.check(t, e)
 		})
 	}
-	if err := s.end(context.WithoutCancel(ctx)); err != nil {
+	if err := s.end(ctx); err != nil {
 		t.Error(err)
 	}
 	if dir := s.dir(); dir != "" {

@@ -83,7 +83,7 @@ func newSea(file string, opts []Option) (*sea, error) {
 		option(&o)
 	}
 	if o.seed == 0 {
-		now := uint64(time.Now().UnixNano())                            //nolint:gosec // bits to draw from
+		now := uint64(time.Now().UnixNano())
 		o.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1 //nolint:gosec // a seed is no secret
 	}
 	s, err := subject.Load(file)
@@ -92,6 +92,9 @@ func newSea(file string, opts []Option) (*sea, error) {
 	}
 	if o.out == "" {
 		o.out = filepath.Join(s.Dir, "runs")
+	}
+	if o.out, err = filepath.Abs(o.out); err != nil {
+		return nil, fmt.Errorf("find the folder for trials: %w", err)
 	}
 	if o.overlay != "" {
 		if s.Service.Build == nil {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func newUser(t *testing.T) *user {
 	if testing.Short() {
 		t.Skip("runs go test in a module of its own")
 	}
-	u := &user{dir: t.TempDir(), temp: t.TempDir()}
+	u := &user{dir: t.TempDir(), temp: shortTemp(t)}
 	if err := os.CopyFS(u.dir, os.DirFS("../testdata/user")); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +43,25 @@ func newUser(t *testing.T) *user {
 	u.write(t, "go.mod", mod)
 	u.write(t, "go.sum", string(read(t, "../go.sum")))
 	return u
+}
+
+// shortTemp is a temporary folder that trials take as theirs: its name is
+// short, so that sockets fit in, and every user may pass.
+func shortTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "user")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (u *user) write(t *testing.T, name, text string) {
@@ -81,6 +101,67 @@ func (u *user) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "TMPDIR="+u.temp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
+}
+
+// built is the user's test binary, for tests that do not care how it is made.
+var built struct {
+	sync.Once
+	file string
+	err  error
+}
+
+// userBinary builds the user's tests, once.
+func userBinary(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		u := newUser(t)
+		u.write(t, "more_test.go", moreTests)
+		dir, err := os.MkdirTemp("", "user-test-")
+		if built.err = err; err != nil {
+			return
+		}
+		built.file = filepath.Join(dir, "prices.test")
+		run(t, u.command(t, "go", "test", "-c", "-o", built.file)).wants(t, true)
+	})
+	if built.err != nil || built.file == "" {
+		t.Fatal("the user's tests could not be built: ", built.err)
+	}
+	return built.file
+}
+
+// TestMain removes what the tests have built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.file != "" {
+		_ = os.RemoveAll(filepath.Dir(built.file))
+	}
+	os.Exit(code)
+}
+
+// moreTests are two parallel trials and a TestMain of the user's own.
+const moreTests = `package prices_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/seatrial/seatrial/suites"
+)
+
+func TestMain(m *testing.M) {
+	fmt.Println("a TestMain of the user's own")
+	os.Exit(m.Run())
+}
+
+func TestA(t *testing.T) { t.Parallel(); suites.Run(t, "seatrial.yaml", suites.Only("rates-slow")) }
+func TestB(t *testing.T) { t.Parallel(); suites.Run(t, "seatrial.yaml", suites.Only("rates-slow"), suites.Seed(7)) }
+`
+
+// binary runs the user's test binary in the user's folder, as go test does.
+func (u *user) binary(t *testing.T, args ...string) result {
+	t.Helper()
+	return run(t, u.command(t, userBinary(t), args...))
 }
 
 // result is what a command printed and whether it succeeded.
@@ -162,52 +243,58 @@ func TestUserIsNeverAnsweredFromTheCache(t *testing.T) {
 	if n := u.trials(t); n != 2 {
 		t.Errorf("%d trials were made, want 2", n)
 	}
-	u.edit(t, "cmd/prices/main.go", "Timeout: 500 * time.Millisecond", "Timeout: 100 * time.Millisecond")
+	u.edit(t, "cmd/prices/main.go", patient, impatient)
 	u.test(t, args...).wants(t, false,
 		`--- FAIL: TestSeaTrial/rates-slow/success`,
 		`success is violated: .*99 %`,
+		`success_ratio .* \(bound ≥ 99%\)`,
 		`journal: .*/rates-slow/[23]/journal\.jsonl`,
 		`the same again: seatrial run rates-slow -f .*seatrial\.yaml --seed \d+`)
 }
 
-// Without a trial the result is cached: the tests above would otherwise pass
+// What is not a trial is cached here: the test above would otherwise pass
 // whatever suites did.
 func TestUserIsAnsweredFromTheCacheWithoutATrial(t *testing.T) {
 	u := newUser(t)
-	args := []string{"-run", "TestSuite", "-ginkgo.focus", "tea"}
-	u.edit(t, "suite_test.go", `var _ = suites.Describe("seatrial.yaml", suites.Label("own"))`, "var _ = suites.Describe")
-	args = args[:2]
-	u.test(t, args...).wants(t, true)
-	u.test(t, args...).wants(t, true, `\(cached\)`)
+	if err := os.Mkdir(filepath.Join(u.dir, "other"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	u.write(t, "other/other_test.go", "package other\n\nimport \"testing\"\n\nfunc TestOther(*testing.T) {}\n")
+	for _, want := range []string{`ok\s+example.com/prices/other`, `\(cached\)`} {
+		run(t, u.command(t, "go", "test", "./other")).wants(t, true, want)
+	}
 }
+
+// Timeouts of the service's client: the impatient one gives up during the fault
+// of rates-slow.
+const (
+	patient   = "Timeout: 500 * time.Millisecond"
+	impatient = "Timeout: 100 * time.Millisecond"
+)
 
 func TestUserTimeoutTooNear(t *testing.T) {
 	u := newUser(t)
-	for name, run := range map[string]string{"plain": "TestSeaTrial", "ginkgo": "TestSuite"} {
+	for name, run := range map[string]string{"plain": "TestSeaTrial", "ginkgo": "TestSuite", "parallel": "Test[AB]"} {
 		t.Run(name, func(t *testing.T) {
-			u.test(t, "-timeout", "30s", "-run", run).wants(t, false,
-				`deadline is \d+s away and the trial of prices needs \d+s: run go test with -timeout \dm or more`)
+			u.binary(t, "-test.timeout", "48s", "-test.run", run).wants(t, false,
+				`deadline is \d+s away and the trial of prices needs \S+: run go test with -timeout \dm or more`)
 		})
 	}
-	if n := u.trials(t); n != 0 {
+	if n := u.trials(t); n > 1 { // one of the parallel ones has the time
 		t.Errorf("%d trials were begun", n)
 	}
 }
 
 func TestUserFilters(t *testing.T) {
 	u := newUser(t)
-	u.edit(t, "cmd/prices/main.go", `"12.50"`, `"13.00"`)
-	binary := filepath.Join(u.dir, "prices.test")
-	run(t, u.command(t, "go", "test", "-c", "-o", binary)).wants(t, true)
 	for name, args := range map[string][]string{
 		"run":   {"-test.run", "TestSeaTrial/rates-down/deadline"},
-		"label": {"-test.run", "TestSuite", "-ginkgo.v", "-ginkgo.label-filter", "!short && prices || !short && own"},
-		"focus": {"-test.run", "TestSuite", "-ginkgo.v", "-ginkgo.focus", "rates-down deadline"},
+		"label": {"-test.run", "TestSuite", "-ginkgo.label-filter", "own && !short"},
+		"focus": {"-test.run", "TestSuite", "-ginkgo.focus", "rates-down deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The time is enough for one experiment and not for both.
-			r := run(t, u.command(t, binary, append(args, "-test.v", "-test.timeout", "48s")...))
-			r.wants(t, true, `rates-down`)
+			u.binary(t, append(args, "-test.timeout", "48s")...).wants(t, true)
 			dirs, err := filepath.Glob(filepath.Join(u.dir, "runs", "latest", "rates-*"))
 			if err != nil || len(dirs) != 1 || filepath.Base(dirs[0]) != "rates-down" {
 				t.Errorf("tried were %v (%v), want rates-down alone", dirs, err)
@@ -219,51 +306,38 @@ func TestUserFilters(t *testing.T) {
 // TestUserFindings tries with a TestMain of the user's own: importing suites is
 // all that its hook needs.
 func TestUserFindings(t *testing.T) {
-	u := newUser(t)
-	u.write(t, "main_test.go", `package prices_test
-
-import (
-	"fmt"
-	"os"
-	"testing"
-)
-
-func TestMain(m *testing.M) {
-	fmt.Println("a TestMain of the user's own")
-	os.Exit(m.Run())
-}
-`)
-	u.write(t, "experiments/unmet.yaml", `version: 1
+	t.Run("plain", func(t *testing.T) {
+		u := newUser(t)
+		u.write(t, "experiments/unmet.yaml", `version: 1
 name: unmet
 title: A fault that no request meets
 labels: [own]
 replicas: 1
 steady_state: {for: 1s}
 load: {routes: [items]}
-method: [{name: slow, for: 1s, on: rates, fault: {latency: {latency: 50ms}}}]
-recovery: 1500ms
-settle: 200ms
+method: [{name: slow, for: 500ms, on: rates, fault: {latency: {latency: 50ms}}}]
+recovery: 1200ms
+settle: 100ms
 expect: [success]
 `)
-	t.Run("plain", func(t *testing.T) {
-		u.test(t, "-v", "-run", "TestSeaTrial/(rates-slow|unmet)").wants(t, false,
+		u.binary(t, "-test.v", "-test.run", "TestSeaTrial/(rates-slow|unmet)").wants(t, false,
 			`a TestMain of the user's own`,
 			`--- PASS: TestSeaTrial/rates-slow/success`,
 			`--- SKIP: TestSeaTrial/rates-slow/ledger`,
 			`--- PASS: TestSeaTrial/rates-slow `,
 			`--- FAIL: TestSeaTrial/unmet `,
-			`unmet inconclusive: .*`,
+			`unmet inconclusive: .*not exercised`,
 			`journal: .*/unmet/[1-3]/journal\.jsonl`)
 	})
 	t.Run("ginkgo", func(t *testing.T) {
-		u.edit(t, "cmd/prices/main.go", "Timeout: 500 * time.Millisecond", "Timeout: 100 * time.Millisecond")
-		u.test(t, "-v", "-run", "TestSuite", "-ginkgo.v", "-ginkgo.label-filter", "short || own && !short",
-			"-ginkgo.skip", "rates-down").wants(t, false,
+		u := newUser(t)
+		u.edit(t, "cmd/prices/main.go", patient, impatient)
+		u.binary(t, "-test.run", "TestSuite", "-ginkgo.v", "-ginkgo.no-color", "-ginkgo.skip", "rates-down").wants(t, false,
 			`\[FAIL\] prices rates-slow \[It\] success: `,
 			`success is violated: .*99 %`,
 			`journal: .*/rates-slow/[23]/journal\.jsonl`,
-			`\[FAIL\] prices unmet \[It\] comes to a verdict`,
-			`unmet inconclusive: .*`,
+			`the same again: seatrial run rates-slow`,
+			`prices rates-slow comes to a verdict`,
 			`[1-9] Skipped`)
 	})
 }
@@ -271,49 +345,42 @@ expect: [success]
 // TestUserParallel has two trials in parallel tests: they take turns.
 func TestUserParallel(t *testing.T) {
 	u := newUser(t)
-	u.write(t, "trial_test.go", `package prices_test
-
-import (
-	"testing"
-
-	"github.com/seatrial/seatrial/suites"
-)
-
-func TestA(t *testing.T) { t.Parallel(); suites.Run(t, "seatrial.yaml", suites.Only("rates-slow")) }
-func TestB(t *testing.T) { t.Parallel(); suites.Run(t, "seatrial.yaml", suites.Only("rates-slow"), suites.Seed(7)) }
-`)
-	u.test(t, "-v", "-parallel", "2", "-run", "Test[AB]").wants(t, true,
+	u.binary(t, "-test.v", "-test.parallel", "2", "-test.run", "Test[AB]").wants(t, true,
 		`PASS: TestA/rates-slow/success`, `PASS: TestB/rates-slow/success`, `its seed was 7`)
-	u.test(t, "-parallel", "2", "-timeout", "50s", "-run", "Test[AB]").wants(t, false, `-timeout \dm or more`)
 }
 
 func TestUserInterrupted(t *testing.T) {
-	u := newUser(t)
-	t.Run("SIGINT", func(t *testing.T) {
-		cmd := u.command(t, "go", "test", "-v", "-run", "TestSeaTrial")
-		out := u.startAndMeet(t, cmd)
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Wait(); err == nil {
-			t.Error("the interrupted test passed")
-		}
-		if !strings.Contains(out.String(), "interrupted") {
-			t.Errorf("it does not say that it was interrupted:\n%s", out.String())
-		}
-		u.nothingLeft(t)
-	})
-	t.Run("SIGKILL", func(t *testing.T) {
-		binary := filepath.Join(u.dir, "prices.test")
-		run(t, u.command(t, "go", "test", "-c", "-o", binary)).wants(t, true)
-		cmd := u.command(t, binary, "-test.run", "TestSeaTrial")
-		u.startAndMeet(t, cmd)
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
-		u.nothingLeft(t)
-	})
+	interrupt := func(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	kill := func(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+	for name, c := range map[string]struct {
+		args []string // of the test binary; none: go test
+		end  func(*exec.Cmd) error
+		says string
+	}{
+		"SIGINT of go test": {nil, interrupt, "interrupted"},
+		"SIGINT in Ginkgo":  {[]string{"-test.run", "TestSuite"}, interrupt, "[INTERRUPTED]"},
+		"SIGKILL":           {[]string{"-test.run", "TestSeaTrial"}, kill, ""},
+		"SIGKILL in Ginkgo": {[]string{"-test.run", "TestSuite"}, kill, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			cmd := u.command(t, "go", "test", "-v", "-run", "TestSeaTrial")
+			if c.args != nil {
+				cmd = u.command(t, userBinary(t), append(c.args, "-ginkgo.no-color")...)
+			}
+			out := u.startAndMeet(t, cmd)
+			if err := c.end(cmd); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Error("the interrupted test passed")
+			}
+			if !strings.Contains(out.String(), c.says) {
+				t.Errorf("it does not say %q:\n%s", c.says, out.String())
+			}
+			u.nothingLeft(t)
+		})
+	}
 }
 
 // startAndMeet starts a trial and returns when its service is up.
@@ -326,6 +393,9 @@ func (u *user) startAndMeet(t *testing.T, cmd *exec.Cmd) *bytes.Buffer {
 		t.Fatal(err)
 	}
 	u.until(t, "the service is up", func() bool {
+		if len(u.processes(t)) == 0 {
+			t.Fatalf("it ended before it was interrupted:\n%s", out.String())
+		}
 		return strings.Contains(strings.Join(u.processes(t), "\n"), "RATES_URL=")
 	})
 	return &out
