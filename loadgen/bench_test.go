@@ -87,7 +87,8 @@ const benchConnections = 32
 func ours(b *testing.B, url string, rate float64, length time.Duration) attacked {
 	b.Helper()
 	dir := filepath.Join(b.TempDir(), "run")
-	rec, err := journal.Create(dir, journal.Header{Routes: []journal.Route{{Name: "list", Method: "GET", Path: "/orders"}}})
+	routes := []journal.Route{{Name: "list", Method: "GET", Path: "/orders"}}
+	rec, err := journal.Create(dir, journal.Header{Routes: routes})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -227,21 +228,23 @@ func median(values []float64) float64 {
 }
 
 // BenchmarkRate is the share of the planned rate that is achieved at 1000/s,
-// by each of both. Goal: 0.999.
+// by each of both: the median of five turns, since the processor may be elsewhere
+// when the last hit of one is due. Goal: 0.999.
 func BenchmarkRate(b *testing.B) {
-	const rate, length = 1000, 5 * time.Second
+	const rate, length, turns = 1000, 3 * time.Second, 5
 	name, them := theirs()
 	url := benchServer(b)
 	for name, attack := range map[string]attacker{"ours": ours, name: them} {
 		b.Run(name, func(b *testing.B) {
 			var shares, lags []float64
-			for b.Loop() {
+			for range turns * b.N {
 				got := attack(b, url, rate, length)
 				shares = append(shares, got.perSecond/rate)
 				lags = append(lags, float64(got.lag.Microseconds()))
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(median(shares), "achieved/intended")
+			b.ReportMetric(shares[0], "achieved/intended-min")
 			if name == "ours" {
 				b.ReportMetric(median(lags), "µs-mean-lag")
 			}
