@@ -207,10 +207,7 @@ func (w *work) atStub(j journal.Journal, on string) error {
 // callEnd is how a call ended after its request did; false when the call was
 // over before, or the stub or the recording ended it too soon to tell.
 func (w *work) callEnd(a arrival, r journal.Request) (ended, bool) {
-	end := a.at.Add(max(a.call.HungUpAfter, a.call.Answered))
-	if a.call.Open {
-		end = a.at.Add(a.call.Age)
-	}
+	end := a.at.Add(max(a.call.HungUpAfter, a.call.Answered, a.call.Age))
 	// An attempt that only began after its caller had left is late by that.
 	end = max(end, a.at)
 	e := ended{after: end.Sub(r.Done)}

@@ -49,6 +49,15 @@ func callHeld(after time.Duration, id bool) func(*journal.Memory, int, journal.R
 	}
 }
 
+// cutOff records a call that was held so long, until the stub cut it off.
+func cutOff(age time.Duration) func(*journal.Memory, int, journal.Request) {
+	return func(m *journal.Memory, _ int, r journal.Request) {
+		m.Record(journal.Entry{At: r.Sent.Add(2 * ms), On: "payments", Body: journal.Call{
+			Method: "POST", Path: "/charge", BodyRead: true, RequestID: r.ID("r1"), Age: age,
+		}})
+	}
+}
+
 // some lets the first k requests' work go on after their callers have left.
 func some(k int, id bool) func(*journal.Memory, int, journal.Request) {
 	return func(m *journal.Memory, i int, r journal.Request) {
@@ -70,6 +79,8 @@ func TestCancellation(t *testing.T) {
 		says string
 	}{
 		{"all at once", hangUps(20, nil, some(0, true)), Held, "20 of 20 requests"},
+		{"held until the fault is taken back", hangUps(20, nil, cutOff(2*time.Second)), Violated, "0 of 20"},
+		{"cut off too soon to tell", hangUps(20, nil, cutOff(300*ms)), Unknown, "only 0 of the 20"},
 		{"two late", hangUps(20, nil, some(2, true)), Held, "18 of 20"},
 		{"three late", hangUps(20, nil, some(3, true)), Unknown, "neither"},
 		{"nine in time", hangUps(20, nil, some(11, true)), Violated, "9 of 20"},

@@ -30,9 +30,11 @@ type Call struct {
 	// complete, HungUpAfter when.
 	HungUp      bool          `json:"hung_up,omitempty"`
 	HungUpAfter time.Duration `json:"hung_up_after,omitempty"`
-	// Open says that the call was still going on when the recording ended,
-	// after Age.
-	Open bool          `json:"open,omitempty"`
+	// Open says that the call was still going on when the recording ended.
+	Open bool `json:"open,omitempty"`
+	// Age is how long a call was held that was neither answered nor hung up on:
+	// until the recording ended, or until the stub cut it off because what held
+	// it was taken back. Zero for all others.
 	Age  time.Duration `json:"age,omitempty"`
 	Conn uint64        `json:"conn"` // the connection's number at this stub
 	Nth  int           `json:"nth"`  // the call's number on its connection, from 1

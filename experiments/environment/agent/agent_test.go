@@ -230,6 +230,33 @@ func TestHangUpAndOpenCalls(t *testing.T) {
 	}
 }
 
+// A call that is held until its fault is taken back is cut off: neither side
+// ended it, and its age says how long it was held.
+func TestCutOffCallsHaveAnAge(t *testing.T) {
+	a, rec := start(t, stubConfig(subject.Route{Name: "a", Path: "/a"}))
+	s, ok := a.Stub("payments")
+	if !ok {
+		t.Fatal("no stub")
+	}
+	if err := s.SetBehaviour(t.Context(), "x", faults.Behaviour{Hang: true}); err != nil {
+		t.Fatal(err)
+	}
+	held := dial(t, s.ProxyAddress())
+	defer held.Close()
+	fmt.Fprintf(held, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	<-timer.C
+	if err := s.ClearBehaviour(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { flush(t, a); return len(calls(rec)) == 1 })
+	c := calls(rec)[0]
+	if c.Age < 20*time.Millisecond || c.Age > 5*time.Second || c.Open || c.HungUp || c.Answered != 0 {
+		t.Errorf("recorded as %+v", c)
+	}
+}
+
 // waitFor asks until it is true.
 func waitFor(t *testing.T, f func() bool) {
 	t.Helper()

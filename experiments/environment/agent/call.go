@@ -165,8 +165,9 @@ func (c *call) record(open bool) {
 	}
 	c.recorded = true
 	seen := c.seen
-	if open {
-		seen.Open, seen.Age = true, time.Since(c.arrived)
+	seen.Open = open
+	if open || seen.Answered == 0 && !seen.HungUp {
+		seen.Age = time.Since(c.arrived)
 	}
 	c.stub.log.add(journal.Entry{At: c.at, On: c.stub.name, Body: seen})
 }
