@@ -35,7 +35,7 @@ type Leaks struct {
 	// MinGrowth is the least growth that counts. Default 10.
 	MinGrowth int `yaml:"min_growth" json:"min_growth,omitempty"`
 	// MinSamples is how many requests each replica must have got in each cycle,
-	// on average. Default 10.
+	// on average. Default 5: fewer cannot leave 10 behind in two cycles.
 	MinSamples int `yaml:"min_samples" json:"min_samples,omitempty"`
 }
 
@@ -49,7 +49,7 @@ const (
 	leakCycles   = 3
 	leakGrowth   = 10
 	leakShare    = 0.04 // of the requests of a replica
-	leakRequests = 10
+	leakRequests = 5
 	leakSettle   = time.Second
 	leakLooks    = 3 // samples needed in each pause
 )
