@@ -19,8 +19,12 @@ func TestTraceIsThatOfItsHitOnly(t *testing.T) {
 			}
 		}
 	}
-	if Trace("r", "load", 7) != Trace("r", "load", 7) || Trace("r", "load", 7) == Trace("s", "load", 7) {
-		t.Error("the context does not follow from run, attack and number alone")
+	const fixed = "00-d07bfa6880f8ea07c28609113da647db-a8b5cf5f84af295d-01"
+	if got := Trace("r", "load", 7).Traceparent(); got != fixed {
+		t.Errorf("the context of a recorded run has changed: %s", got)
+	}
+	if Trace("r", "load", 7) == Trace("s", "load", 7) {
+		t.Error("another run has the same context")
 	}
 }
 

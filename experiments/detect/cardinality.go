@@ -1,0 +1,211 @@
+package detect
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// Cardinality asks whether the number of series stays bounded while callers
+// send ever new ids (D84): from the scrape after Early requests with something
+// varying in their paths to the last one, no label may gain more than Growth
+// values, and no metric may have more than Most series of a replica beside its
+// buckets and quantiles.
+//
+// It counts values of labels, and not series, because a fault rightly adds
+// series: of new statuses and outcomes, each with all of its buckets. Those are
+// few and do not go on growing; measured on the reference service over all
+// recorded experiments, no label gained more than 3. The labels of all replicas
+// together are counted, across restarts. What is sent varies in the path and
+// query of the ordinary traffic; unheard-of paths, methods, hosts and user agents
+// are not sent. It needs Early and then Later such requests that were answered.
+// Sources: detectors.md D84; Prometheus: aim for less than 10 series a metric,
+// and look for another way above 100.
+type Cardinality struct {
+	// Early is how many varying requests come before the count. Default 100.
+	Early int `json:"early,omitempty" yaml:"early"`
+	// Later is how many more are needed. Default 200.
+	Later int `json:"later,omitempty" yaml:"later"`
+	// Growth is how many values a label may gain. Default 10.
+	Growth int `json:"growth,omitempty" yaml:"growth"`
+	// Most is how many series a metric may have. Default 100.
+	Most int `json:"most,omitempty" yaml:"most"`
+	// Ignore lists metrics that are not judged.
+	Ignore []string `json:"ignore,omitempty" yaml:"ignore"`
+}
+
+var _ = register(Info{
+	Kind: "cardinality", ID: "D84", Checklist: []string{"7.4"}, Class: Timing,
+	Summary: "the number of series does not grow with the ids that callers send",
+}, func() Detector { return &Cardinality{Early: 100, Later: 200, Growth: 10, Most: 100} })
+
+// Detect compares the labels early and late.
+func (p *Cardinality) Detect(j journal.Journal) Finding {
+	d := open("cardinality")
+	if outcome, err := unscraped(j); err != nil {
+		return d.as(outcome, "%v", err)
+	}
+	ends, ok := varyingEnds(j)
+	if !ok {
+		return d.notApplicable("no request of the traffic has anything varying in its path, so labels cannot grow with it")
+	}
+	if need := p.Early + p.Later; len(ends) < need {
+		return d.unknown("only %d requests with something varying in their paths were answered, and %d are needed",
+			len(ends), need)
+	}
+	early, late := labelValues{}, labelValues{}
+	last := map[string]journal.Metrics{}
+	for _, replica := range j.Header().Replicas {
+		last[replica] = p.count(j, replica, ends[max(p.Early-1, 0)].Add(scrapeMargin), early, late)
+	}
+	later, after := len(ends)-p.Early, 0
+	p.growth(d, early, late, later)
+	for _, replica := range j.Header().Replicas {
+		p.total(d, replica, last[replica])
+		after += last[replica].Len()
+	}
+	d.add(measured("series", float64(after), "1", len(ends)))
+	return d.close("no label gained more than %s values over %d requests with varying paths; the replicas had %d series "+
+		"in the end", valueOf(d.Quantities, "label_growth_max"), later, after)
+}
+
+// varyingEnds are the ends of the answered requests whose path varies, sorted;
+// false when the traffic has no such request.
+func varyingEnds(j journal.Journal) ([]journal.Instant, bool) {
+	varies := map[string]bool{}
+	for _, r := range j.Header().Routes {
+		if strings.Contains(r.Path, "{{") || strings.Contains(r.Path, "${") {
+			varies[r.Name] = true
+		}
+	}
+	var ends []journal.Instant
+	for r := range j.Requests(journal.Window{}) {
+		if varies[r.Route] && r.Code != 0 {
+			ends = append(ends, r.Done)
+		}
+	}
+	slices.Sort(ends)
+	return ends, len(varies) > 0
+}
+
+// labelValues are the values seen of each label of each metric.
+type labelValues map[labelOfMetric]map[string]bool
+
+type labelOfMetric struct{ metric, label string }
+
+func (v labelValues) add(metric string, s journal.Sample) {
+	for label, value := range s.Labels {
+		if label == "le" || label == "quantile" {
+			continue
+		}
+		at := labelOfMetric{metric, label}
+		if v[at] == nil {
+			v[at] = map[string]bool{}
+		}
+		v[at][value] = true
+	}
+}
+
+// metricOf is a sample's metric, without what a histogram or summary adds.
+func metricOf(s journal.Sample) string {
+	if s.Type != "histogram" && s.Type != "summary" {
+		return s.Name
+	}
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		if name, ok := strings.CutSuffix(s.Name, suffix); ok {
+			return name
+		}
+	}
+	return s.Name
+}
+
+// count collects a replica's label values up to an instant and of the whole
+// run, and returns its last scrape.
+func (p *Cardinality) count(
+	j journal.Journal, replica string, until journal.Instant, early, late labelValues,
+) journal.Metrics {
+	var last, first journal.Metrics // of the present process
+	add := func(to labelValues, m journal.Metrics) {
+		for s := range m.All() {
+			to.add(metricOf(s), s)
+		}
+	}
+	reached := false
+	for m := range journal.Scrapes(j, replica) {
+		if last.Start != 0 && m.Start != last.Start {
+			add(late, last)
+			if !reached {
+				add(early, last)
+			}
+		}
+		if !reached {
+			first = m
+			reached = m.At >= until
+		}
+		last = m
+	}
+	add(early, first)
+	add(late, last)
+	return last
+}
+
+// growth holds every label to what it may gain.
+func (p *Cardinality) growth(d *docket, early, late labelValues, later int) {
+	most := 0
+	for _, at := range slices.SortedFunc(maps.Keys(late), func(a, b labelOfMetric) int {
+		return cmp.Or(cmp.Compare(a.metric, b.metric), cmp.Compare(a.label, b.label))
+	}) {
+		gained := newValues(early[at], late[at])
+		most = max(most, len(gained))
+		if len(gained) <= p.Growth || slices.Contains(p.Ignore, at.metric) {
+			continue
+		}
+		d.against("label %s of %s gained %d values over %d requests with varying paths (such as %s; at most %d may be "+
+			"new): label by the route's pattern, not by what callers send", at.label, at.metric, len(gained), later,
+			strings.Join(gained[:2], ", "), p.Growth)
+	}
+	d.add(bounded("label_growth_max", float64(most), "1", "<=", float64(p.Growth), later))
+}
+
+// newValues are the values that were not there before, quoted and bounded.
+func newValues(before, now map[string]bool) []string {
+	var gained []string
+	for _, value := range slices.Sorted(maps.Keys(now)) {
+		if !before[value] {
+			if len(value) > 60 {
+				value = value[:60] + "…"
+			}
+			gained = append(gained, strconv.Quote(value))
+		}
+	}
+	return gained
+}
+
+// total holds the number of series of every metric of one replica to its limit.
+func (p *Cardinality) total(d *docket, replica string, m journal.Metrics) {
+	series := map[string]map[string]bool{}
+	for s := range m.All() {
+		metric := metricOf(s)
+		if series[metric] == nil {
+			series[metric] = map[string]bool{}
+		}
+		s.Name, s.Labels = metric, maps.Clone(s.Labels)
+		delete(s.Labels, "le")
+		delete(s.Labels, "quantile")
+		series[metric][s.Key()] = true
+	}
+	most := 0
+	for _, metric := range slices.Sorted(maps.Keys(series)) {
+		n := len(series[metric])
+		most = max(most, n)
+		if n > p.Most && !slices.Contains(p.Ignore, metric) {
+			d.against("%s of %s has %d series, and at most %d are bearable: drop a label, or values of one", metric, replica, n,
+				p.Most)
+		}
+	}
+	d.add(bounded("metric_series_max_"+replica, float64(most), "1", "<=", float64(p.Most), 0))
+}
