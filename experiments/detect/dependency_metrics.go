@@ -29,7 +29,7 @@ import (
 //
 // That others moved is held against the service only beyond 25 ms: less is the
 // machine's, not the service's (in recorded runs of the reference service other
-// means rose by at most 2.4 ms). Fewer errors than were made are unknown,
+// means rose by at most 3.1 ms). Fewer errors than were made are unknown,
 // because a service may count calls and not attempts; none at all are a
 // violation. Whether a cache's hit ratio falls is not judged. Source:
 // detectors.md D82.
