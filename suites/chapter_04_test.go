@@ -13,5 +13,5 @@ func ExampleBoundStatements() {
 	expect(saved("statement_bound/held-context")).To(suites.BoundStatements())
 	expect(saved("statement_bound/violated-background")).To(suites.BoundStatements())
 	// Output:
-	// statement_bound is violated: promised to end a statement within 5.5s (answers_within and half a second)
+	// statement_bound is violated: promised to end a statement within 5.5s (answers_within and half a seco…
 }

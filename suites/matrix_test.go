@@ -28,7 +28,7 @@ const (
 
 // quickMutants are tried by every run of the tests, one for each of several
 // chapters of the checklist; the rest is tried where SEATRIAL_LONG is set.
-var quickMutants = []string{"no-jitter", "no-pool-limit", "no-sigterm-handler"}
+var quickMutants = []string{"infinite-retry", "no-pool-limit", "no-sigterm-handler"}
 
 // repeats is how often the long form tries each mutant.
 const repeats = 3
