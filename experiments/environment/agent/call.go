@@ -148,6 +148,13 @@ func (c *call) answered() {
 	})
 }
 
+// begun says that an answer has been begun.
+func (c *call) begun() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.Status != 0
+}
+
 // end records the call, unless it was recorded as open before.
 func (c *call) end() {
 	c.stub.mu.Lock()

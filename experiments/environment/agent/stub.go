@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/subject"
 )
@@ -111,13 +112,34 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request) {
 
 type callKey struct{}
 
+// answerGrace is how long flush waits for answers that have been begun: the
+// caller may have read the last byte before the handler has returned.
+const answerGrace = 100 * time.Millisecond
+
 // flush records the calls that still go on.
 func (s *stub) flush() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(answerGrace); s.answering() && time.Now().Before(deadline); {
+		<-tick.C
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
 		c.record(true)
 	}
+}
+
+// answering says whether some call's answer has been begun and not ended.
+func (s *stub) answering() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.begun() {
+			return true
+		}
+	}
+	return false
 }
 
 // listen serves on the address until the server is closed.
