@@ -77,7 +77,7 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 	for _, dep := range j.Header().Dependencies {
 		soft[dep.Name], known[dep.Name] = dep.Soft, true
 	}
-	judged := 0
+	judged, spared := 0, 0
 	var worst readyAnswers
 	for _, s := range j.Steps() {
 		if s.Class != "fault" || !known[s.Target] || !slices.Contains(q.Faults, s.Action) {
@@ -89,6 +89,7 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 			continue
 		}
 		judged++
+		spared += one(soft[s.Target])
 		a := q.step(d, j, faultStep{s, w}, soft[s.Target])
 		if !soft[s.Target] && doneWithout(j.Header(), s.Target) {
 			a.turned, a.back = 0, 0
@@ -99,6 +100,12 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		return d.unknown("no step made a dependency unusable; %s would", strings.Join(q.Faults, ", "))
 	}
 	q.truth(d, j)
+	if spared == judged {
+		return d.close("readiness stayed good in %d step(s) that made a soft dependency unusable", judged)
+	}
+	if worst.turned == 0 {
+		return d.close("readiness was answered in time in %d step(s) that made a dependency unusable", judged)
+	}
 	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v "+
 		"after the repair", judged, brief(worst.turned), brief(worst.back))
 }
