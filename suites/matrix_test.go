@@ -217,8 +217,12 @@ func (x matrix) write(t *testing.T, mutants []mutant.Mutant) {
 			}
 		}
 		slices.Sort(also)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d of %d | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector,
-			caught, tried, cmp.Or(strings.Join(also, ", "), "—"))
+		share := "not tried yet"
+		if tried > 0 {
+			share = fmt.Sprintf("%d of %d", caught, tried)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector,
+			share, cmp.Or(strings.Join(also, ", "), "—"))
 	}
 	if err := os.WriteFile(matrixPage, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
