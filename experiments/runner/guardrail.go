@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/detect"
@@ -24,34 +23,18 @@ func (r *run) guard(ctx context.Context, end context.CancelCauseFunc) (stop func
 	if len(rails) == 0 {
 		return func() {}
 	}
-	done := make(chan struct{})
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		t := time.NewTicker(guardEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ctx.Done():
-				return
-			case <-t.C:
-			}
-			findings, err := r.ask(journal.PurposeGuardrail, rails)
-			if err != nil {
-				end(err)
-				return
-			}
-			for _, f := range findings {
-				if f.Outcome == detect.Violated {
-					end(fmt.Errorf("%w: %s", errGuardrail, f.Reason))
-					return
-				}
+	return every(ctx, guardEvery, func() (enough bool) {
+		findings, err := r.ask(journal.PurposeGuardrail, rails)
+		if err != nil {
+			end(err)
+			return true
+		}
+		for _, f := range findings {
+			if f.Outcome == detect.Violated {
+				end(fmt.Errorf("%w: %s", errGuardrail, f.Reason))
+				return true
 			}
 		}
+		return false
 	})
-	return func() {
-		close(done)
-		asking.Wait()
-	}
 }

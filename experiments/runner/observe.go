@@ -44,19 +44,12 @@ func (r *run) observe(ctx context.Context) (end func()) {
 		}
 	}
 	replicas()
-	all.Go(func() {
-		t := time.NewTicker(newReplicasEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				replicas()
-			}
-		}
+	stop := every(ctx, newReplicasEvery, func() (enough bool) {
+		replicas()
+		return false
 	})
 	return func() {
+		stop() // first, so that no observer is begun any more
 		cancel()
 		all.Wait()
 	}

@@ -58,8 +58,7 @@ func Run(
 		}
 		err = errors.Join(err, folder.Close())
 	}()
-	stopTicking := r.board.keepTurning()
-	defer stopTicking()
+	defer every(context.WithoutCancel(ctx), statusEvery, r.board.turn)()
 	if err := r.whole(ctx, backend); err != nil {
 		err = clean(err, r.env, p.Subject)
 		r.aborted(ctx, err)

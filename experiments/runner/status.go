@@ -78,35 +78,15 @@ func (b *board) say() {
 	b.tell(s)
 }
 
-// turn begins a new part of the last second.
-func (b *board) turn() {
+// turn begins a new part of the last second. The run calls it all the time, so
+// that it never has enough.
+func (b *board) turn() (enough bool) {
 	b.mu.Lock()
 	b.at = (b.at + 1) % len(b.second)
 	b.second[b.at] = tick{}
 	b.mu.Unlock()
 	b.say()
-}
-
-// keepTurning turns the board until the function it returns is called.
-func (b *board) keepTurning() (stop func()) {
-	done := make(chan struct{})
-	var turning sync.WaitGroup
-	turning.Go(func() {
-		t := time.NewTicker(statusEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				b.turn()
-			}
-		}
-	})
-	return func() {
-		close(done)
-		turning.Wait()
-	}
+	return false
 }
 
 func (b *board) saw(r journal.Request) {
