@@ -18,8 +18,8 @@ SUBJECT := testdata/orders/seatrial.yaml
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-trial: build ## try the reference service with the whole catalogue
-	$(BIN)/seatrial run -f $(SUBJECT)
+trial: build ## try the reference service: the main job
+	$(BIN)/seatrial run -f $(SUBJECT) --label main
 
 build: ## compile seatrial into bin/
 	go build -o $(BIN)/seatrial ./cmd/seatrial
@@ -27,11 +27,12 @@ build: ## compile seatrial into bin/
 # Packages run one after the other (-p 1): many of them start servers and look
 # at times, and two cores are shared by all of it. The suites run without the
 # race detector: it would slow the load generator and the agent, which they host,
-# until guards call every run inconclusive.
+# until guards call every run inconclusive. Of the trial, quick experiments are
+# made; without the filter, all of the main job.
 test: ## run all tests in their quick form
 	go vet $(PACKAGES)
 	go test $(RACE) -p 1 -timeout 20m $(filter-out %/suites,$(shell go list $(PACKAGES)))
-	go test -timeout 20m ./suites/...
+	go test -timeout 20m ./suites/... -ginkgo.label-filter quick
 
 test-long: ## run the tests that take long, too
 	SEATRIAL_LONG=1 go test -p 1 -timeout 60m $(PACKAGES)

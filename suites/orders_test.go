@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -11,24 +12,27 @@ import (
 	"github.com/seatrial/seatrial/suites"
 )
 
-// TestOrders tries the reference service: a spec for each expectation of three
-// quick experiments, together under a minute, and of all of them where
-// SEATRIAL_LONG is set.
+// TestOrders tries the reference service, with a spec for each expectation of
+// the main job's experiments, and of all of them where SEATRIAL_LONG is set.
+// Where go test's timeout leaves no time for the main job (the default of 10m
+// does not), the quick ones of it are tried: -timeout 20m tries it all.
 func TestOrders(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a trial takes minutes")
 	}
 	gomega.RegisterFailHandler(ginkgo.Fail)
-	ginkgo.RunSpecs(t, "orders")
-}
-
-var _ = suites.Describe(subjectOf, chosen()...)
-
-// chosen keeps the trials out of the reference service's own folder.
-func chosen() []suites.Option {
-	out := suites.Out(filepath.Join(moduleRoot, "runs", "suites"))
-	if os.Getenv("SEATRIAL_LONG") != "" {
-		return []suites.Option{out}
+	suite, reporter := ginkgo.GinkgoConfiguration()
+	options := []suites.Option{suites.Out(filepath.Join(moduleRoot, "runs", "suites"))} // not beside the service
+	if os.Getenv("SEATRIAL_LONG") == "" {
+		options = append(options, suites.Label("main"))
+		if deadline, has := t.Deadline(); has && time.Until(deadline) < mainJob && suite.LabelFilter == "" {
+			t.Logf("the deadline is nearer than %v: only the quick experiments are tried", mainJob)
+			suite.LabelFilter = "quick"
+		}
 	}
-	return []suites.Option{out, suites.Only("http-slow", "postgres-slow", "crash")}
+	suites.Describe(subjectOf, options...)
+	ginkgo.RunSpecs(t, "orders", suite, reporter)
 }
+
+// mainJob is how much time is left for the main job with second attempts.
+const mainJob = 12 * time.Minute

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,19 +108,62 @@ traffic: {requests: [{name: root, path: /}]}
 	}
 }
 
-// TestBudget holds the whole catalogue on the sample subject to seven minutes.
-// The environment's start and stop are bounded by 1.5 s and 0.5 s; of
-// neighbours that use little of the processor, two go on at once.
+// purposes are the labels of which each experiment has one: the main job
+// (main), the rest of what is shown of timeouts, retries, containment, health
+// and metrics (behaviour), of the database (data), and of containers.
+var purposes = []string{"main", "behaviour", "data", "container"}
+
+func TestEachHasOnePurpose(t *testing.T) {
+	for _, e := range All() {
+		n := 0
+		for _, label := range e.Labels {
+			if slices.Contains(purposes, label) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s has the labels %v; one of %v is needed", e.Name, e.Labels, purposes)
+		}
+	}
+}
+
+// TestBudget holds what is tried together on the sample subject to the time
+// that it may take.
 func TestBudget(t *testing.T) {
+	for _, c := range []struct {
+		labels []string
+		most   time.Duration
+	}{
+		{[]string{"main"}, 7 * time.Minute},
+		{[]string{"main", "behaviour"}, 15 * time.Minute},
+		{[]string{"data"}, 8 * time.Minute},
+		{[]string{"quick"}, 90 * time.Second},
+	} {
+		total := length(t, c.labels)
+		t.Logf("%8v  %v", total, c.labels)
+		if total > c.most {
+			t.Errorf("experiments labelled %v take %v; %v at most", c.labels, total, c.most)
+		}
+	}
+}
+
+// length is how long the experiments with one of the labels take together. The
+// environment's start and stop are bounded by 1.5 s and 0.5 s; of neighbours
+// that use little of the processor, two go on at once.
+func length(t *testing.T, labels []string) time.Duration {
+	t.Helper()
 	const environment = 2 * time.Second
 	total, beside := time.Duration(0), time.Duration(0)
 	for _, e := range All() {
+		if !slices.ContainsFunc(labels, func(l string) bool { return slices.Contains(e.Labels, l) }) {
+			continue
+		}
 		plans, err := experiments.NewPlan(e, sample(t), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range plans {
-			t.Logf("%6v  %s", p.Duration()+environment, p.Name)
+			t.Logf("%8v  %s", p.Duration()+environment, p.Name)
 			length := p.Duration() + environment
 			total += max(length-beside, 0)
 			if p.Experiment.Processor == "low" && beside == 0 {
@@ -129,10 +173,7 @@ func TestBudget(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%6v  all", total)
-	if total > 7*time.Minute {
-		t.Errorf("the catalogue takes %v", total)
-	}
+	return total
 }
 
 // TestMarshalCatalogue writes every experiment and reads it again.
