@@ -6,7 +6,9 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/seatrial/seatrial/testdata/orders/internal/delivery"
 	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
+	"github.com/seatrial/seatrial/testdata/orders/internal/telemetry"
 )
 
 const (
@@ -84,6 +86,23 @@ func (s *Server) listOrders(w http.ResponseWriter, r *http.Request) {
 		Orders []orders.Order `json:"orders"`
 		Next   string         `json:"next_cursor,omitempty"`
 	}{page, next})
+}
+
+// deliveryTimes sends the table of delivery times, which callers fetch now and
+// then. It may take as long as the server's write timeout allows.
+func (s *Server) deliveryTimes(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.bulk <- struct{}{}:
+		defer func() { <-s.bulk }()
+	default:
+		s.metrics.Shed.Inc()
+		refuse(w, r, http.StatusServiceUnavailable, "too many downloads at once")
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	if err := delivery.WriteTable(w); err != nil {
+		telemetry.Logger(r.Context()).Warn("download not finished", "error", err.Error())
+	}
 }
 
 func readDraft(w http.ResponseWriter, r *http.Request) (orders.Draft, bool) {

@@ -21,33 +21,41 @@ type Server struct {
 	health  *health.Health
 	metrics *telemetry.Metrics
 	log     *slog.Logger
-	token   config.Secret
+	clients []client
 	timeout time.Duration
 	slots   chan struct{}
+	bulk    chan struct{} // places for answers that take as long as their reader does
 }
 
-// New returns a server; cfg gives the token, the timeout and the limit.
+// maxBulk is how many large answers are sent at a time; they take up none of the
+// other places.
+const maxBulk = 8
+
+// New returns a server; cfg gives the clients, the timeout and the limit.
 func New(
 	cfg config.Service, svc *orders.Service, h *health.Health, m *telemetry.Metrics, log *slog.Logger,
 ) *Server {
 	return &Server{
-		orders: svc, health: h, metrics: m, log: log, token: cfg.APIToken,
-		timeout: cfg.RequestTimeout, slots: make(chan struct{}, cfg.MaxConcurrent),
+		orders: svc, health: h, metrics: m, log: log, clients: newClients(cfg.Clients),
+		timeout: cfg.RequestTimeout, slots: make(chan struct{}, cfg.MaxConcurrent), bulk: make(chan struct{}, maxBulk),
 	}
 }
 
 // Handler is what the public port answers.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	read := func(h http.HandlerFunc) http.Handler { return s.authorize(s.limit(s.deadline(h))) }
-	write := func(h http.HandlerFunc) http.Handler { return s.authorize(withBody(s.limit(s.deadline(h)))) }
+	known := func(h http.Handler) http.Handler { return s.authorize(s.meter(h)) }
+	read := func(h http.HandlerFunc) http.Handler { return known(s.limit(s.deadline(h))) }
+	write := func(h http.HandlerFunc) http.Handler { return known(withBody(s.limit(s.deadline(h)))) }
 	mux.Handle("POST /v1/orders", write(s.placeOrder))
 	mux.Handle("GET /v1/orders", read(s.listOrders))
 	mux.Handle("GET /v1/orders/{id}", read(s.getOrder))
 	mux.Handle("POST /v1/quotes", write(s.quote))
+	mux.Handle("GET /v1/delivery-times", known(http.HandlerFunc(s.deliveryTimes)))
 	mux.Handle("/v1/orders", notAllowed("GET, POST"))
 	mux.Handle("/v1/orders/{id}", notAllowed("GET"))
 	mux.Handle("/v1/quotes", notAllowed("POST"))
+	mux.Handle("/v1/delivery-times", notAllowed("GET"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusNotFound, "there is nothing here")
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,10 @@ const body = `{"customer":"Ada","items":[{"sku":"a","quantity":1,"price_cents":5
 func server(fee func(context.Context) error) (*Server, *bytes.Buffer) {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&logged, nil))
-	cfg := config.Service{APIToken: "hunter2", MaxConcurrent: 1, RequestTimeout: 50 * time.Millisecond}
+	cfg := config.Service{
+		Clients:       []config.Client{{Token: "hunter2", Rate: 1000, Burst: 1000}, {Token: "seldom", Rate: 1, Burst: 2}},
+		MaxConcurrent: 1, RequestTimeout: 50 * time.Millisecond,
+	}
 	svc := orders.NewService(nil, fees{fee}, nil)
 	return New(cfg, svc, health.New(pinger{}), telemetry.NewMetrics("test"), log), &logged
 }
@@ -117,6 +121,50 @@ func TestShedsAtOnce(t *testing.T) {
 	s.Handler().ServeHTTP(w, quote(t.Context(), body))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
+// TestMeter has a client ask more often than agreed, under several addresses:
+// it is refused, and nobody else is.
+func TestMeter(t *testing.T) {
+	s, _ := server(func(context.Context) error { return nil })
+	handler := s.Handler()
+	ask := func(token, address string) *httptest.ResponseRecorder {
+		r := quote(t.Context(), body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("X-Forwarded-For", address)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	for i, want := range []int{200, 200, 429, 429} {
+		w := ask("seldom", "203.0.113."+strconv.Itoa(i))
+		if w.Code != want || (want == 429) != (w.Header().Get("Retry-After") != "") {
+			t.Errorf("request %d: %d, Retry-After %q", i, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	if w := ask("hunter2", "203.0.113.1"); w.Code != http.StatusOK {
+		t.Errorf("another client: %d", w.Code)
+	}
+}
+
+func TestDownload(t *testing.T) {
+	s, _ := server(func(context.Context) error { return nil })
+	download := func() *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/delivery-times", nil)
+		r.Header.Set("Authorization", "Bearer hunter2")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w
+	}
+	if w := download(); w.Code != http.StatusOK || w.Body.Len() < 8<<20 {
+		t.Errorf("got %d with %d bytes", w.Code, w.Body.Len())
+	}
+	for range maxBulk {
+		s.bulk <- struct{}{}
+	}
+	if w := download(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one too many: %d", w.Code)
 	}
 }
 

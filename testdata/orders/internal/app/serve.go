@@ -65,9 +65,9 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      25 * time.Second,
-		IdleTimeout:       30 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      18 * time.Second,
+		IdleTimeout:       18 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

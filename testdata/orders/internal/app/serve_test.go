@@ -88,7 +88,8 @@ func eventually(t *testing.T, url string, want int) {
 func TestServeWithoutDependencies(t *testing.T) {
 	nobody := free(t)
 	cfg := config.Service{
-		HTTPAddr: free(t), AdminAddr: free(t), Environment: "development", Replica: "r1", APIToken: "hunter2",
+		HTTPAddr: free(t), AdminAddr: free(t), Environment: "development", Replica: "r1",
+		Clients:     []config.Client{{Token: "hunter2", Rate: 1, Burst: 1}},
 		DatabaseURL: config.Secret("postgres://u:hunter2@" + nobody + "/orders"), RedisAddr: nobody,
 		PaymentsURL: "http://" + nobody, MaxConcurrent: 2, MaxOpenConns: 2, ConnLifetime: time.Minute,
 		RequestTimeout: time.Second, DrainDelay: 10 * time.Millisecond, DrainTimeout: time.Second,

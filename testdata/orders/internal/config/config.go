@@ -21,7 +21,7 @@ type Service struct {
 	DatabaseURL Secret
 	RedisAddr   string
 	PaymentsURL string
-	APIToken    Secret // what callers of /v1 must present
+	Clients     []Client // who may call /v1, and how often
 
 	MaxConcurrent  int           // requests being worked on at a time
 	MaxOpenConns   int           // connections to the database
@@ -90,7 +90,7 @@ func Serve(lookup Lookup) (Service, error) {
 		DatabaseURL:    Secret(r.url("ORDERS_DATABASE_URL", "postgres", "postgresql")),
 		RedisAddr:      r.text("ORDERS_REDIS_ADDR", ""),
 		PaymentsURL:    r.url("ORDERS_PAYMENTS_URL", "http", "https"),
-		APIToken:       Secret(r.text("ORDERS_API_TOKEN", "")),
+		Clients:        r.clients("ORDERS_API_TOKEN"),
 		MaxConcurrent:  r.number("ORDERS_MAX_CONCURRENT", 20, 1, 1000),
 		MaxOpenConns:   r.number("ORDERS_DB_MAX_OPEN", 10, 1, 100),
 		ConnLifetime:   r.duration("ORDERS_DB_CONN_LIFETIME", 10*time.Minute, time.Second, 24*time.Hour),

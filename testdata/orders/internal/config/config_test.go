@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,26 @@ func TestServeNamesAllThatIsWrong(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a value shows in: %v", err)
+	}
+}
+
+func TestClients(t *testing.T) {
+	usual := func(token Secret) Client { return Client{token, usualRate, usualBurst} }
+	for text, want := range map[string][]Client{
+		"a":           {usual("a")},
+		"a,b@20/40,c": {usual("a"), {"b", 20, 40}, usual("c")},
+		"":            nil,
+		"a,":          nil,
+		"a,a":         nil,
+		"a@20":        nil,
+		"a@0/1":       nil,
+		"a@20/many":   nil,
+		"@20/40":      nil,
+	} {
+		cfg, err := Serve(environment(map[string]string{"ORDERS_API_TOKEN": text}))
+		if (err == nil) != (want != nil) || !slices.Equal(cfg.Clients, want) {
+			t.Errorf("%q: %d clients, %v", text, len(cfg.Clients), err)
+		}
 	}
 }
 
