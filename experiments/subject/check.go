@@ -162,7 +162,7 @@ var own = map[string]string{
 }
 
 // reserved are names that references use for something else.
-var reserved = []string{"port", "replica", "replicas", "dir", "scratch", "env", "file"}
+var reserved = []string{"port", "replica", "replicas", "dir", "scratch", "listen", "env", "file"}
 
 func (c checker) dependencies() {
 	for _, dep := range c.Dependencies {

@@ -52,7 +52,7 @@ var facts = map[string][]string{
 // references lists all references that the subject knows; replicas' own only
 // where there is a replica.
 func (s *Subject) references(ofReplica bool) []string {
-	known := []string{"dir", "scratch"}
+	known := []string{"dir", "scratch", "listen"}
 	if ofReplica {
 		known = append(known, "replica.name", "replica.index")
 		for port := range s.Service.Ports {

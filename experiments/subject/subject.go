@@ -42,7 +42,8 @@ type Subject struct {
 // Strings in Args, Command, Env, Files and Before may hold references:
 // ${port.NAME}; ${DEP.url}, ${DEP.owner_url}, ${DEP.host}, ${DEP.port},
 // ${DEP.user}, ${DEP.password}, ${DEP.database}, ${DEP.address}; ${replica.name},
-// ${replica.index}; ${dir} (the service's folder), ${scratch} (a folder of the
+// ${replica.index}; ${listen} (the address to listen on: 127.0.0.1, in a
+// container 0.0.0.0); ${dir} (the service's folder), ${scratch} (a folder of the
 // replica's own); ${env.NAME} and ${file.PATH} for secrets of the person who
 // runs the trial. "$$" is a dollar sign.
 type Service struct {

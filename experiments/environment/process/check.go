@@ -6,8 +6,7 @@ import (
 	"net"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
@@ -17,15 +16,16 @@ func (b *Backend) check(s *subject.Subject) error {
 	if s.Service.Build == nil && len(s.Service.Command) == 0 {
 		return errors.New("the service has neither build nor command; set one of them")
 	}
-	if unix.SignalNum(stopSignal(s)) == 0 {
+	if fleet.StopSignal(s) == 0 {
 		return fmt.Errorf("service.stop.signal: no signal is called %q here; write one like SIGTERM", s.Service.Stop.Signal)
 	}
-	for name, port := range servicePorts(s) {
+	for name, port := range fleet.Ports(s) {
 		if port == 0 {
 			continue
 		}
-		if replicas(s) != 1 {
-			return fmt.Errorf("port %s of the service is always %d, so it can have one replica, not %d", name, port, replicas(s))
+		if fleet.Replicas(s) != 1 {
+			return fmt.Errorf("port %s of the service is always %d, so it can have one replica, not %d",
+				name, port, fleet.Replicas(s))
 		}
 		if err := ports.Free(port); err != nil {
 			return fmt.Errorf("port %s of the service cannot be used: %w; "+
@@ -56,27 +56,6 @@ func (b *Backend) checkDependency(d subject.Dependency) error {
 		return nil
 	}
 	return fmt.Errorf("%s: the process environment knows no kind of dependency called %q", d.Name, d.Kind)
-}
-
-func servicePorts(s *subject.Subject) map[string]int {
-	if len(s.Service.Ports) == 0 {
-		return map[string]int{"http": 0}
-	}
-	return s.Service.Ports
-}
-
-func replicas(s *subject.Subject) int {
-	if s.Service.Replicas <= 0 {
-		return 2
-	}
-	return s.Service.Replicas
-}
-
-func stopSignal(s *subject.Subject) string {
-	if s.Service.Stop.Signal == "" {
-		return "SIGTERM"
-	}
-	return s.Service.Stop.Signal
 }
 
 // serviceDir is the service's folder, absolute.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/environment/reexec"
@@ -85,7 +86,7 @@ func (a *agentProcess) Handshake() agent.Handshake { return a.shake }
 
 // Kill implements [agent.Process].
 func (a *agentProcess) Kill() error {
-	err := a.SignalGroup(killSignal)
+	err := a.SignalGroup(syscall.SIGKILL)
 	if errors.Is(err, spawn.ErrExited) {
 		return nil
 	}

@@ -282,8 +282,8 @@ func TestScale(t *testing.T) {
 		t.Fatal(err)
 	}
 	third := e.Replicas()[2]
-	if third.Name() != "tiny-3" || !e.balancer.In("tiny-3") {
-		t.Errorf("%s, in rotation %v", third.Name(), e.balancer.In("tiny-3"))
+	if third.Name() != "tiny-3" || !e.Balancer.In("tiny-3") {
+		t.Errorf("%s, in rotation %v", third.Name(), e.Balancer.In("tiny-3"))
 	}
 	pid := third.PID()
 	if err := e.Scale(t.Context(), 1); err != nil {
@@ -306,11 +306,11 @@ func TestReadinessIsFollowed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "out of rotation", func() bool { return !e.balancer.In("tiny-1") })
+	eventually(t, "out of rotation", func() bool { return !e.Balancer.In("tiny-1") })
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "in rotation again", func() bool { return e.balancer.In("tiny-1") })
+	eventually(t, "in rotation again", func() bool { return e.Balancer.In("tiny-1") })
 	for _, forbidden := range []string{"SEATRIAL_ROLE", "GOPATH", "PWD="} {
 		if strings.Contains(env, "\n"+forbidden) {
 			t.Errorf("the service got %s of our own environment:\n%s", forbidden, env)
@@ -346,7 +346,7 @@ func TestTheServiceDoesNotComeUp(t *testing.T) {
 			"port http of the service is always 8080, so it can have one replica, not 2",
 		}},
 		{"unknown reference", func(s *subject.Subject) { s.Service.Env["X"] = "${cache.url}" }, []string{
-			"service: env X: unknown reference ${cache.url}; known are ${dir}, ${port.http}",
+			"service: env X: unknown reference ${cache.url}; known are ${dir}, ${listen}, ${port.http}",
 		}},
 		{"before fails", func(s *subject.Subject) {
 			s.Service.Before = []subject.Command{{Run: []string{"service"}, Env: map[string]string{"OWNER_URL": "x=${"}}}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -72,7 +72,7 @@ func (r *redisServer) start(ctx context.Context) error {
 		}
 		select {
 		case <-p.Done():
-			return fmt.Errorf("%s: redis-server %s%s", r.name, p.Exit(), printed(r.lines))
+			return fmt.Errorf("%s: redis-server %s%s", r.name, p.Exit(), fleet.Printed(r.lines))
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", r.name, context.Cause(ctx))
 		case <-tick.C:
@@ -161,13 +161,4 @@ func (r *redisServer) end(ctx context.Context, grace time.Duration) error {
 		return errors.Join(fmt.Errorf("stop %s: %w", r.name, err), p.Kill(context.WithoutCancel(ctx)))
 	}
 	return nil
-}
-
-// printed is what a source printed last, as the end of a sentence.
-func printed(l *spawn.Lines) string {
-	tail := slices.Compact(l.Tail())
-	if len(tail) == 0 {
-		return "; it printed nothing"
-	}
-	return "; it printed last: " + strings.Join(tail[max(0, len(tail)-5):], " | ")
 }

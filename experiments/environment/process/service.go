@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/render"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
@@ -20,30 +22,60 @@ import (
 
 // newReplica gives a replica its ports and its folder, and fills in what it is
 // started with.
-func (e *Environment) newReplica(index int) (*replica, error) {
-	r := &replica{environment: e, name: environment.ReplicaName(e.subject.Name, index), ports: map[string]int{}}
-	r.lines = e.lines(r.name)
-	for name, port := range servicePorts(e.subject) {
-		if port == 0 {
+func (e *Environment) newReplica(ctx context.Context, index int, name string) (*fleet.Unit, error) {
+	var leases []*ports.Lease
+	free := func(context.Context) error {
+		for _, l := range leases {
+			l.Release()
+		}
+		return nil
+	}
+	numbers, addresses := map[string]int{}, map[string]string{}
+	for port, number := range fleet.Ports(e.subject) {
+		if number == 0 {
 			lease, err := ports.Acquire()
+			if err != nil {
+				return nil, errors.Join(err, free(ctx))
+			}
+			leases = append(leases, lease)
+			number = lease.Port
+		}
+		numbers[port] = number
+		addresses[port] = net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
+	}
+	spec, err := e.spec(index, name, numbers)
+	if err != nil {
+		return nil, errors.Join(err, free(ctx))
+	}
+	spec.Line = e.lines(name)
+	return &fleet.Unit{
+		Addresses: addresses, Lines: spec.Line, Free: free,
+		Start: func(_ context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
+			for port, number := range numbers {
+				if err := ports.Free(number); err != nil {
+					return nil, fmt.Errorf("port %s cannot be used: %w", port, err)
+				}
+			}
+			spec := spec
+			spec.Exited = exited
+			p, err := e.host.spawner.Start(spec)
 			if err != nil {
 				return nil, err
 			}
-			r.leases = append(r.leases, lease)
-			port = lease.Port
-		}
-		r.ports[name] = port
+			return child{p}, nil
+		},
+	}, nil
+}
+
+// child is a replica's process.
+type child struct{ *spawn.Process }
+
+// Send implements [fleet.Process].
+func (c child) Send(_ context.Context, s syscall.Signal) error {
+	if s == syscall.SIGSTOP || s == syscall.SIGCONT || s == syscall.SIGKILL {
+		return c.SignalGroup(s)
 	}
-	spec, err := e.spec(index, r.name, r.ports)
-	if err != nil {
-		for _, l := range r.leases {
-			l.Release()
-		}
-		return nil, err
-	}
-	r.spec = spec
-	r.spec.Line = r.lines
-	return r, nil
+	return c.Signal(s)
 }
 
 // spec is what a replica is started with.
@@ -76,7 +108,7 @@ func (e *Environment) spec(index int, name string, ports map[string]int) (spawn.
 
 func replicaValues(index int, name, scratch string, ports map[string]int) map[string]string {
 	values := map[string]string{
-		"replica.name": name, "replica.index": strconv.Itoa(index), "scratch": scratch,
+		"replica.name": name, "replica.index": strconv.Itoa(index), "scratch": scratch, "listen": "127.0.0.1",
 	}
 	for port, number := range ports {
 		values["port."+port] = strconv.Itoa(number)
@@ -107,7 +139,7 @@ func (e *Environment) before(ctx context.Context) error {
 		return err
 	}
 	numbers := map[string]int{}
-	for name, port := range servicePorts(e.subject) {
+	for name, port := range fleet.Ports(e.subject) {
 		if port == 0 {
 			lease, err := e.lease()
 			if err != nil {
@@ -175,7 +207,7 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 		err = errors.New("it " + exit.String())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, printed(spec.Line))
+		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, fleet.Printed(spec.Line))
 	}
 	return nil
 }

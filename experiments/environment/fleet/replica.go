@@ -1,4 +1,4 @@
-package process
+package fleet
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -16,27 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seatrial/seatrial/experiments/environment"
-	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
-
-const killSignal = syscall.SIGKILL
 
 // kindReplica is what a replica calls its kind as a target.
 const kindReplica = "replica"
 
 // replica is one copy of the service.
 type replica struct {
-	environment *Environment
-	name        string
-	ports       map[string]int
-	leases      []*ports.Lease
-	spec        spawn.Spec
-	lines       *spawn.Lines
+	fleet *Fleet
+	name  string
+	unit  *Unit
 
 	mu      sync.Mutex
-	process *spawn.Process // nil before the first start
+	process Process // nil before the first start
 	starts  int
 	asked   string // the last signal sent to the present process
 }
@@ -49,23 +42,15 @@ func (r *replica) Name() string { return r.name }
 // Kind is "replica".
 func (r *replica) Kind() string { return kindReplica }
 
-func (r *replica) address(port string) string {
-	number, ok := r.ports[port]
-	if !ok {
-		return ""
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
-}
-
 // Endpoint is the base URL of one of its ports; empty when it has no such port.
 func (r *replica) Endpoint(port string) string {
-	if a := r.address(port); a != "" {
+	if a := r.unit.Addresses[port]; a != "" {
 		return "http://" + a
 	}
 	return ""
 }
 
-func (r *replica) running() *spawn.Process {
+func (r *replica) running() Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process == nil || r.process.Ended() {
@@ -83,22 +68,15 @@ func (r *replica) PID() int {
 }
 
 // launch starts the process; it does not wait until it is ready.
-func (r *replica) launch() (*spawn.Process, error) {
+func (r *replica) launch(ctx context.Context) (Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil && !r.process.Ended() {
 		return nil, fmt.Errorf("start %s: it runs already", r.name)
 	}
-	for port, number := range r.ports {
-		if err := ports.Free(number); err != nil {
-			return nil, fmt.Errorf("start %s: port %s cannot be used: %w", r.name, port, err)
-		}
-	}
-	spec := r.spec
-	spec.Exited = r.exited
-	p, err := r.environment.host.spawner.Start(spec)
+	p, err := r.unit.Start(ctx, r.exited)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.name, err)
+		return nil, fmt.Errorf("start %s: %w", r.name, err)
 	}
 	r.process, r.asked = p, ""
 	r.starts++
@@ -113,20 +91,20 @@ func (r *replica) exited(e spawn.Exit) {
 }
 
 func (r *replica) record(b journal.Body) {
-	r.environment.journal.Record(journal.Entry{On: r.name, Body: b})
+	r.fleet.Journal.Record(journal.Entry{On: r.name, Body: b})
 }
 
 // Start starts it again after its end and returns when it is ready, which the
 // balancer then knows too.
 func (r *replica) Start(ctx context.Context) error {
-	p, err := r.launch()
+	p, err := r.launch(ctx)
 	if err != nil {
 		return err
 	}
 	if err := r.awaitReady(ctx, p); err != nil {
 		return err
 	}
-	return r.environment.balancer.Check(ctx, r.name)
+	return r.fleet.Balancer.Check(ctx, r.name)
 }
 
 // readyPause is how long after a probe that failed the next one is sent while a
@@ -134,8 +112,8 @@ func (r *replica) Start(ctx context.Context) error {
 const readyPause = 10 * time.Millisecond
 
 // awaitReady asks a replica that was just started until it is ready.
-func (r *replica) awaitReady(ctx context.Context, p *spawn.Process) error {
-	within := r.environment.subject.Service.StartWithin
+func (r *replica) awaitReady(ctx context.Context, p Process) error {
+	within := r.fleet.Subject.Service.StartWithin
 	if within <= 0 {
 		within = 30 * time.Second
 	}
@@ -157,12 +135,12 @@ func (r *replica) awaitReady(ctx context.Context, p *spawn.Process) error {
 		}
 		select {
 		case <-p.Done():
-			return fmt.Errorf("%s %s before it was ready%s", r.name, p.Exit(), printed(r.lines))
+			return fmt.Errorf("%s %s before it was ready%s", r.name, p.Exit(), Printed(r.unit.Lines))
 		case <-ctx.Done():
 			if !errors.Is(context.Cause(ctx), errNotReady) {
 				return fmt.Errorf("wait for %s: %w", r.name, context.Cause(ctx))
 			}
-			return fmt.Errorf("%s was not ready within %v (start_within): %w%s", r.name, within, last, printed(r.lines))
+			return fmt.Errorf("%s was not ready within %v (start_within): %w%s", r.name, within, last, Printed(r.unit.Lines))
 		case <-pause.C:
 		}
 	}
@@ -174,7 +152,7 @@ var errNotReady = errors.New("not ready in time")
 // status from 200 to 399 says yes; where the service has no readiness endpoint,
 // a port that accepts does.
 func (r *replica) probe(ctx context.Context) error {
-	service := r.environment.subject.Service
+	service := r.fleet.Subject.Service
 	if service.Readiness.Path == "" {
 		return r.connect(ctx)
 	}
@@ -186,7 +164,7 @@ func (r *replica) probe(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("User-Agent", "seatrial-probe")
-	resp, err := r.environment.probes.Do(req)
+	resp, err := r.fleet.probes.Do(req)
 	if err != nil {
 		return err
 	}
@@ -199,25 +177,33 @@ func (r *replica) probe(ctx context.Context) error {
 }
 
 func (r *replica) connect(ctx context.Context) error {
-	port := or(r.environment.subject.Traffic.Port, "http")
+	port := or(r.fleet.Subject.Traffic.Port, "http")
 	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", r.address(port))
+	c, err := d.DialContext(ctx, "tcp", r.unit.Addresses[port])
 	if err != nil {
 		return err
 	}
-	return c.Close()
+	defer c.Close()
+	if !r.unit.Fronted {
+		return nil
+	}
+	if err := c.SetReadDeadline(time.Now().Add(frontedWait)); err != nil {
+		return err
+	}
+	var slow net.Error
+	if _, err := c.Read(make([]byte, 1)); err != nil && (!errors.As(err, &slow) || !slow.Timeout()) {
+		return fmt.Errorf("port %s is closed right after it was opened: %w", port, err)
+	}
+	return nil
 }
 
-func or(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
-}
+// frontedWait is how long a connection must last that somebody else may have
+// accepted: a container engine's proxy closes it within a millisecond.
+const frontedWait = 50 * time.Millisecond
 
 // Signal sends a signal to the process, and SIGSTOP, SIGCONT and SIGKILL to all
 // of its group.
-func (r *replica) Signal(_ context.Context, s os.Signal) error {
+func (r *replica) Signal(ctx context.Context, s os.Signal) error {
 	number, ok := s.(syscall.Signal)
 	if !ok {
 		return fmt.Errorf("signal %s: %v is no signal of this system", r.name, s)
@@ -230,11 +216,7 @@ func (r *replica) Signal(_ context.Context, s os.Signal) error {
 	r.asked = unix.SignalName(number)
 	r.record(journal.Signalled{Signal: r.asked})
 	r.mu.Unlock()
-	send := p.Signal
-	if number == syscall.SIGSTOP || number == syscall.SIGCONT || number == syscall.SIGKILL {
-		send = p.SignalGroup
-	}
-	if err := send(number); err != nil {
+	if err := p.Send(ctx, number); err != nil {
 		return fmt.Errorf("signal %s: %w", r.name, err)
 	}
 	return nil
@@ -258,7 +240,7 @@ func (r *replica) Terminate(ctx context.Context, grace time.Duration) error {
 	if p == nil {
 		return nil
 	}
-	err := r.Signal(ctx, unix.SignalNum(stopSignal(r.environment.subject)))
+	err := r.Signal(ctx, StopSignal(r.fleet.Subject))
 	if err != nil && !p.Ended() && !errors.Is(err, spawn.ErrExited) {
 		return err
 	}
@@ -283,11 +265,7 @@ func (r *replica) Terminate(ctx context.Context, grace time.Duration) error {
 // Restart terminates it within the subject's grace, where it runs, and starts
 // it again. That it had to be killed is in the journal, and no error.
 func (r *replica) Restart(ctx context.Context) error {
-	grace := r.environment.subject.Service.Stop.Grace
-	if grace <= 0 {
-		grace = 30 * time.Second
-	}
-	if err := r.Terminate(ctx, grace); err != nil && !errors.Is(err, errKilled) {
+	if err := r.Terminate(ctx, r.fleet.grace()); err != nil && !errors.Is(err, errKilled) {
 		return err
 	}
 	return r.Start(ctx)
@@ -295,27 +273,28 @@ func (r *replica) Restart(ctx context.Context) error {
 
 // Deregister takes it out of the balancer's rotation.
 func (r *replica) Deregister(ctx context.Context) error {
-	return r.environment.balancer.Deregister(ctx, r.name)
+	return r.fleet.Balancer.Deregister(ctx, r.name)
 }
 
 // Register puts it back under the rule of readiness.
 func (r *replica) Register(ctx context.Context) error {
-	return r.environment.balancer.Register(ctx, r.name)
+	return r.fleet.Balancer.Register(ctx, r.name)
 }
+
+// stopGrace is how long replicas have to end when the environment is taken
+// down: what they would still do concerns nobody.
+const stopGrace = 100 * time.Millisecond
 
 // end takes it down for good: gently, but not for long.
 func (r *replica) end(ctx context.Context) error {
-	defer func() {
-		for _, l := range r.leases {
-			l.Release()
+	var err error
+	if p := r.running(); p != nil {
+		if _, err = p.Stop(ctx, StopSignal(r.fleet.Subject), stopGrace); err != nil {
+			err = errors.Join(fmt.Errorf("stop %s: %w", r.name, err), p.Kill(context.WithoutCancel(ctx)))
 		}
-	}()
-	p := r.running()
-	if p == nil {
-		return nil
 	}
-	if _, err := p.Stop(ctx, unix.SignalNum(stopSignal(r.environment.subject)), stopGrace); err != nil {
-		return errors.Join(fmt.Errorf("stop %s: %w", r.name, err), p.Kill(context.WithoutCancel(ctx)))
+	if r.unit.Free != nil {
+		err = errors.Join(err, r.unit.Free(ctx))
 	}
-	return nil
+	return err
 }

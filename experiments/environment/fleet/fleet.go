@@ -1,0 +1,297 @@
+// Package fleet keeps the replicas of one environment, whatever they run in:
+// it starts them and waits until they are ready, puts them into the balancer's
+// rotation, sends them signals, scales them, and writes all that down. Backends
+// hand in how one replica is made and started.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/balancer"
+	"github.com/seatrial/seatrial/experiments/environment/ports"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
+)
+
+// Process is one run of a replica: a child process or a container's.
+type Process interface {
+	// PID is its first process; it stays what it was after the end.
+	PID() int
+	// Done is closed when it has ended and all its output has been read.
+	Done() <-chan struct{}
+	// Ended reports whether it has, Exit how; Exit waits for the end.
+	Ended() bool
+	Exit() spawn.Exit
+	// Wait waits for its end or that of the context.
+	Wait(context.Context) error
+	// Send sends a signal: SIGSTOP, SIGCONT and SIGKILL to all that belongs to
+	// it, others to its first process. [spawn.ErrExited]: it has ended.
+	Send(context.Context, syscall.Signal) error
+	// Stop sends a signal and waits for the end; after the grace it kills, and
+	// reports whether it had to.
+	Stop(ctx context.Context, s syscall.Signal, grace time.Duration) (killed bool, err error)
+	// Kill ends all of it at once and waits for it.
+	Kill(context.Context) error
+}
+
+// Unit is how a backend runs one replica.
+type Unit struct {
+	// Addresses are where seatrial reaches its ports, by name.
+	Addresses map[string]string
+	// Start starts it, after its end again; exited hears how that run ended.
+	Start func(ctx context.Context, exited func(spawn.Exit)) (Process, error)
+	// Fronted says that somebody accepts connections for it also while it does
+	// not listen, as a container engine's proxy does.
+	Fronted bool
+	// Lines hold what it prints.
+	Lines *spawn.Lines
+	// Free gives back what it holds (ports, a container) when it has been taken
+	// down for good. It may be nil.
+	Free func(context.Context) error
+}
+
+// Config is what a fleet is made of.
+type Config struct {
+	Subject *subject.Subject
+	Journal journal.Recorder
+	// New makes the replica with a number, from 1 on.
+	New func(ctx context.Context, index int, name string) (*Unit, error)
+	// OnePort says why there cannot be more than one replica; nil: there can.
+	OnePort func() error
+}
+
+// Fleet is the replicas of one environment with the balancer before them.
+type Fleet struct {
+	Config
+	// Balancer stands before the replicas.
+	Balancer *balancer.Balancer
+
+	probes *http.Client
+	leases []*ports.Lease
+	fronts map[string]string // port of the service to the balancer's base URL
+
+	mu       sync.Mutex
+	replicas []*replica
+	started  int // how many replicas were ever made
+}
+
+// New returns a fleet without replicas.
+func New(c Config) *Fleet {
+	return &Fleet{
+		Config: c, Balancer: balancer.New(c.Subject.Service.Balancer, c.Journal), fronts: map[string]string{},
+		probes: &http.Client{
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Gate is a recorder that can be shut: what happens while an environment is
+// taken down is not part of the run.
+type Gate struct {
+	journal.Recorder
+	shut atomic.Bool
+}
+
+// Record passes an entry on unless the gate is shut.
+func (g *Gate) Record(e journal.Entry) {
+	if !g.shut.Load() {
+		g.Recorder.Record(e)
+	}
+}
+
+// Shut shuts it for good.
+func (g *Gate) Shut() { g.shut.Store(true) }
+
+// Open opens a balancer's listener before each port of the service.
+func (f *Fleet) Open() error {
+	for port := range Ports(f.Subject) {
+		lease, err := ports.Acquire()
+		if err != nil {
+			return err
+		}
+		f.leases = append(f.leases, lease)
+		if err := f.Balancer.Listen(port, lease.Address()); err != nil {
+			return err
+		}
+		f.fronts[port] = "http://" + lease.Address()
+	}
+	return nil
+}
+
+// Endpoint is the base URL of a port of the service, through the balancer;
+// empty when there is no such port.
+func (f *Fleet) Endpoint(port string) string { return f.fronts[port] }
+
+// Add makes and starts n more replicas and returns when all are ready and in
+// rotation.
+func (f *Fleet) Add(ctx context.Context, n int) error {
+	fresh := make([]*replica, n)
+	group, gctx := errgroup.WithContext(ctx)
+	for i := range fresh {
+		f.mu.Lock()
+		f.started++
+		index := f.started
+		f.mu.Unlock()
+		r := &replica{fleet: f, name: environment.ReplicaName(f.Subject.Name, index)}
+		fresh[i] = r
+		group.Go(func() (err error) {
+			r.unit, err = f.New(gctx, index, r.name)
+			return err
+		})
+	}
+	err := group.Wait()
+	f.mu.Lock()
+	for _, r := range fresh {
+		if r.unit != nil {
+			f.replicas = append(f.replicas, r)
+		}
+	}
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	group, gctx = errgroup.WithContext(ctx)
+	for _, r := range fresh {
+		member := balancer.Backend{Name: r.name, Addresses: r.unit.Addresses, Probe: r.probe}
+		f.Balancer.Add(member) //nolint:contextcheck // it is probed as long as the balancer lives
+		group.Go(func() error { return r.Start(gctx) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, r := range fresh {
+		if err := f.awaitRotation(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitRotation returns when new connections go to a replica that is ready.
+func (f *Fleet) awaitRotation(ctx context.Context, r *replica) error {
+	for range 20 {
+		if f.Balancer.In(r.name) {
+			return nil
+		}
+		if err := f.Balancer.Check(ctx, r.name); err != nil {
+			return fmt.Errorf("wait for %s: %w", r.name, err)
+		}
+	}
+	return fmt.Errorf("%s was ready once, and not again right after%s", r.name, Printed(r.unit.Lines))
+}
+
+// Replicas are the replicas that there are now, also stopped ones.
+func (f *Fleet) Replicas() []environment.Replica {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]environment.Replica, 0, len(f.replicas))
+	for _, r := range f.replicas {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Targets are the dependencies, then all replicas.
+func (f *Fleet) Targets(dependencies []faults.Target) []faults.Target {
+	all := slices.Clone(dependencies)
+	for _, r := range f.Replicas() {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Target is the one of that name.
+func Target(all []faults.Target, name string) (faults.Target, error) {
+	var names []string
+	for _, t := range all {
+		if t.Name() == name {
+			return t, nil
+		}
+		names = append(names, t.Name())
+	}
+	return nil, fmt.Errorf("no target is called %q; there are %v", name, names)
+}
+
+// Scale starts or stops replicas until there are n. Those that go are the last
+// ones: each is deregistered, then terminated within the subject's grace.
+func (f *Fleet) Scale(ctx context.Context, n int) error {
+	if n < 0 {
+		return fmt.Errorf("scale to %d: there is no such number of replicas", n)
+	}
+	f.mu.Lock()
+	now := slices.Clone(f.replicas)
+	f.mu.Unlock()
+	if n >= len(now) {
+		if f.OnePort != nil && n > 1 {
+			if err := f.OnePort(); err != nil {
+				return fmt.Errorf("scale to %d: %w", n, err)
+			}
+		}
+		return f.Add(ctx, n-len(now))
+	}
+	var group errgroup.Group
+	for _, r := range now[n:] {
+		group.Go(func() error { return f.dismiss(ctx, r) })
+	}
+	return group.Wait()
+}
+
+func (f *Fleet) dismiss(ctx context.Context, r *replica) error {
+	err := r.Deregister(ctx)
+	if err == nil {
+		err = r.Terminate(ctx, f.grace())
+	}
+	if r.running() != nil {
+		return err // still there, and still ours to stop
+	}
+	f.mu.Lock()
+	f.replicas = slices.DeleteFunc(f.replicas, func(o *replica) bool { return o == r })
+	f.mu.Unlock()
+	f.Balancer.Remove(r.name)
+	return errors.Join(err, r.end(ctx))
+}
+
+// Ends are what takes the fleet down; all may be called at once.
+func (f *Fleet) Ends() []func(context.Context) error {
+	ends := []func(context.Context) error{
+		func(context.Context) error { f.Balancer.Close(); return nil },
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.replicas {
+		ends = append(ends, r.end)
+	}
+	return ends
+}
+
+// Release gives the balancer's ports back, when all has ended.
+func (f *Fleet) Release() {
+	for _, l := range f.leases {
+		l.Release()
+	}
+}
+
+// End calls functions all at once and returns their errors, joined.
+func End(ctx context.Context, ends []func(context.Context) error) error {
+	errs := make([]error, len(ends))
+	var all sync.WaitGroup
+	for i, end := range ends {
+		all.Go(func() { errs[i] = end(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
