@@ -48,11 +48,32 @@ func (a *FaultAction) Start(ctx context.Context, x *Execution) (func(context.Con
 	if err := a.Fault.Supports(t); err != nil {
 		return nil, err
 	}
-	injection, err := a.Fault.Inject(ctx, t)
+	fault, err := a.given(ctx, x)
 	if err != nil {
-		return nil, fmt.Errorf("inject %s into %s: %w", a.Fault, x.Target, err)
+		return nil, err
+	}
+	injection, err := fault.Inject(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("inject %s into %s: %w", fault, x.Target, err)
 	}
 	return injection.Revert, nil
+}
+
+// given is the fault with the figure that it follows; what was made of it is
+// recorded as the step's.
+func (a *FaultAction) given(ctx context.Context, x *Execution) (faults.Fault, error) {
+	f, ok := a.Fault.(faults.Following)
+	if !ok || f.Follows() == "" {
+		return a.Fault, nil
+	}
+	figure, ok := x.measured(ctx, f.Follows())
+	if !ok {
+		return nil, fmt.Errorf("inject %s into %s: no earlier step has measured %s; add measure_%s",
+			f, x.Target, f.Follows(), f.Follows())
+	}
+	fault, made := f.Given(figure.Value)
+	x.Recorder.Record(journal.Entry{On: x.Step, Body: journal.Measured{Quantity: made}})
+	return fault, nil
 }
 
 // Witness is the fault's own.

@@ -149,6 +149,8 @@ type Execution struct {
 	Load Loader
 	// Measured looks up a figure that an earlier step recorded.
 	Measured func(name string) (journal.Quantity, bool)
+	// Recorded is the journal as far as it has been recorded.
+	Recorded func() (journal.Journal, error)
 }
 
 // Loader starts attacks on the service for actions.

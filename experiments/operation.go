@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
@@ -48,6 +50,31 @@ func onService(target string) error {
 		return fmt.Errorf("this works on the service as a whole; leave out `on: %s`", target)
 	}
 	return nil
+}
+
+// measuredWithin bounds the wait for the figure of an earlier step that takes
+// longer than planned.
+const measuredWithin = 2 * time.Second
+
+// measured is a figure that an earlier step records; where that step is still
+// at it, its end is waited for. False when the figure does not come.
+func (x *Execution) measured(ctx context.Context, name string) (journal.Quantity, bool) {
+	late := time.NewTimer(measuredWithin)
+	defer late.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if q, ok := x.Measured(name); ok {
+			return q, true
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return journal.Quantity{}, false
+		case <-ctx.Done():
+			return journal.Quantity{}, false
+		}
+	}
 }
 
 func replica(x *Execution, name string) (environment.Replica, error) {

@@ -27,6 +27,9 @@ type Attack struct {
 	Routes []string `yaml:"routes" json:"routes,omitempty"`
 	// Uses restricts it to requests that use this dependency (name or kind).
 	Uses string `yaml:"uses" json:"uses,omitempty"`
+	// Heaviest sends only the one of these requests that an earlier
+	// measure_round_trips step found to wait for the most round trips.
+	Heaviest bool `yaml:"heaviest" json:"heaviest,omitempty"`
 	// Timeout is the client's own. Zero: the traffic's.
 	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
 	// HangUpAfter makes the client hang up that long after it sent the request.
@@ -59,6 +62,9 @@ func (a *Attack) String() string {
 	}
 	if len(a.Routes) > 0 {
 		fmt.Fprintf(&b, " on %s", strings.Join(a.Routes, ", "))
+	}
+	if a.Heaviest {
+		b.WriteString(", the heaviest of them")
 	}
 	if a.HangUpAfter > 0 {
 		fmt.Fprintf(&b, ", hanging up after %v", a.HangUpAfter)
@@ -102,8 +108,11 @@ func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context)
 		Routes: a.Routes, Uses: a.Uses, Timeout: a.Timeout,
 		HangUpAfter: a.HangUpAfter, NewConnections: a.NewConnections, Replica: x.Target,
 	}
+	if a.Heaviest {
+		spec.Routes = heaviest(x, a.Routes)
+	}
 	if a.Capacity > 0 {
-		c, ok := x.Measured(QuantityCapacity)
+		c, ok := x.measured(ctx, QuantityCapacity)
 		if !ok {
 			return nil, fmt.Errorf("attack %s: no earlier step has measured the capacity; add measure_capacity", x.Step)
 		}

@@ -24,9 +24,10 @@ type MeasureCapacity struct {
 	Connections int `yaml:"connections" json:"connections,omitempty"`
 	// For is how long it measures. Default 3s.
 	For time.Duration `yaml:"for" json:"for,omitempty"`
-	// Routes and Uses restrict the traffic as for attack.
-	Routes []string `yaml:"routes" json:"routes,omitempty"`
-	Uses   string   `yaml:"uses" json:"uses,omitempty"`
+	// Routes, Uses and Heaviest restrict the traffic as for attack.
+	Routes   []string `yaml:"routes" json:"routes,omitempty"`
+	Uses     string   `yaml:"uses" json:"uses,omitempty"`
+	Heaviest bool     `yaml:"heaviest" json:"heaviest,omitempty"`
 }
 
 var _ = registerAction(ClassOperation, "measure_capacity", func() Action {
@@ -54,6 +55,9 @@ func (m *MeasureCapacity) Start(ctx context.Context, x *Execution) (func(context
 	spec := ClosedLoopSpec{
 		Name: x.Step, Connections: m.Connections, For: m.For,
 		Routes: m.Routes, Uses: m.Uses, Replica: x.Target,
+	}
+	if m.Heaviest {
+		spec.Routes = heaviest(x, m.Routes)
 	}
 	if spec.Connections == 0 {
 		spec.Connections = x.Plan.Subject.Promises.MaxOpenConnections

@@ -330,6 +330,8 @@ func (p *planner) restrict(a Action) error {
 		return p.uses(&a.Uses, &a.Routes)
 	case *MeasureCapacity:
 		return p.uses(&a.Uses, &a.Routes)
+	case *MeasureRoundTrips:
+		return p.uses(&a.Uses, &a.Routes)
 	}
 	return nil
 }

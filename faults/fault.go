@@ -36,6 +36,17 @@ type Fault interface {
 	Witness(j journal.Journal, target string, w journal.Window) error
 }
 
+// Following is a fault whose strength may follow from what an earlier step of
+// the run has measured.
+type Following interface {
+	Fault
+	// Follows names the figure; empty when the fault stands as it is.
+	Follows() string
+	// Given returns the fault with that figure filled in, and what was made of
+	// it, for the journal.
+	Given(figure float64) (Fault, journal.Quantity)
+}
+
 // Injection is a fault in force.
 type Injection interface {
 	// Revert takes the fault back and returns when the target is restored. It

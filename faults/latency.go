@@ -21,6 +21,11 @@ import (
 type Latency struct {
 	// Latency is the delay of every chunk. Default 300ms.
 	Latency time.Duration `yaml:"latency" json:"latency,omitempty"`
+	// Answer is by how much an answer of the service is to take longer in all.
+	// It takes the place of Latency, which is then Answer divided by the round
+	// trips that an earlier measure_round_trips step found an answer to wait
+	// for; where it found none, the whole of Answer. Zero: Latency says.
+	Answer time.Duration `yaml:"answer" json:"answer,omitempty"`
 	// Jitter varies the delay evenly within ± this much. It must not exceed
 	// Latency. Default 0.
 	Jitter time.Duration `yaml:"jitter" json:"jitter,omitempty"`
@@ -37,6 +42,9 @@ var _ = register("latency", func() Fault {
 
 // String is the fault in one line.
 func (f *Latency) String() string {
+	if f.Answer > 0 {
+		return fmt.Sprintf("latency, %v an answer over the round trips that were measured, %s", f.Answer, f.Stream)
+	}
 	if f.Jitter > 0 {
 		return fmt.Sprintf("latency %v ± %v, %s", f.Latency, f.Jitter, f.Stream)
 	}
@@ -54,7 +62,11 @@ func (f *Latency) Supports(t Target) error {
 
 func (f *Latency) streams() ([]string, error) {
 	switch {
-	case f.Latency <= 0:
+	case f.Answer < 0:
+		return nil, fmt.Errorf("latency: answer %v is below zero", f.Answer)
+	case f.Answer > 0 && f.Jitter > 0:
+		return nil, fmt.Errorf("latency: jitter %v varies a latency that answer leaves open; give one of them", f.Jitter)
+	case f.Latency <= 0 && f.Answer == 0:
 		return nil, fmt.Errorf("latency: latency %v is not positive", f.Latency)
 	case f.Jitter < 0 || f.Jitter > f.Latency:
 		return nil, fmt.Errorf("latency: jitter %v is not between 0 and the latency %v", f.Jitter, f.Latency)
@@ -62,11 +74,53 @@ func (f *Latency) streams() ([]string, error) {
 	return streams("latency", f.Stream)
 }
 
+// Names of the figure that a latency can follow, and of what is made of it.
+const (
+	QuantityRoundTrips      = "round_trips"
+	QuantityInjectedLatency = "injected_latency" // in seconds
+)
+
+// Follows is the number of round trips where Answer is given.
+func (f *Latency) Follows() string {
+	if f.Answer > 0 {
+		return QuantityRoundTrips
+	}
+	return ""
+}
+
+// Given spreads Answer over so many round trips.
+func (f *Latency) Given(roundTrips float64) (Fault, journal.Quantity) {
+	own := *f
+	own.Answer, own.Latency = 0, time.Duration(float64(f.Answer)/max(roundTrips, 1))
+	return &own, journal.Quantity{Name: QuantityInjectedLatency, Value: own.Latency.Seconds(), Unit: "s"}
+}
+
+// resolved is the latency that was injected, as the journal remembers it where
+// it followed from what was measured. The last one before the window counts.
+func (f *Latency) resolved(j journal.Journal, w journal.Window) (time.Duration, error) {
+	if f.Answer <= 0 {
+		return f.Latency, nil
+	}
+	latency := time.Duration(0)
+	for e, m := range journal.Of[journal.Measured](j) {
+		if m.Name == QuantityInjectedLatency && e.At <= w.From {
+			latency = time.Duration(m.Value * float64(time.Second))
+		}
+	}
+	if latency <= 0 {
+		return 0, notInForce("the journal does not say which latency followed from the round trips")
+	}
+	return latency, nil
+}
+
 // Inject puts the delay in force.
 func (f *Latency) Inject(ctx context.Context, t Target) (Injection, error) {
 	on, err := f.streams()
 	if err != nil {
 		return nil, err
+	}
+	if f.Answer > 0 {
+		return nil, fmt.Errorf("latency: %v an answer needs the round trips that an earlier step measured", f.Answer)
 	}
 	return injectToxics(ctx, "latency", t, on, latencyToxic, map[string]any{
 		"latency": f.Latency, "jitter": f.Jitter, "seed": f.Seed,
@@ -76,7 +130,10 @@ func (f *Latency) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness compares our round trips before and during the window.
 func (f *Latency) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	want := f.Latency
+	want, err := f.resolved(j, w)
+	if err != nil {
+		return err
+	}
 	if f.Stream == Both {
 		want *= 2
 	}
@@ -96,6 +153,8 @@ func (f *Latency) Witness(j journal.Journal, target string, w journal.Window) er
 	}
 	return s.exercised()
 }
+
+var _ Following = (*Latency)(nil)
 
 const latencyToxic = OwnToxics + "latency"
 

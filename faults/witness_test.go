@@ -146,16 +146,28 @@ var (
 
 func TestWitnesses(t *testing.T) {
 	latency := &Latency{Latency: 300 * time.Millisecond, Stream: Downstream}
+	answer := &Latency{Answer: 900 * time.Millisecond, Stream: Downstream}
+	figured := func(ms int, seconds float64) func(*tale) {
+		return func(s *tale) {
+			s.Record(journal.Entry{At: at(ms), On: "slow", Body: journal.Measured{Quantity: journal.Quantity{
+				Name: QuantityInjectedLatency, Value: seconds,
+			}}})
+		}
+	}
 	tests := map[string]struct {
 		fault Fault
 		tale  parts
 		want  error
 	}{
-		"latency":           {latency, parts{slow, load}, nil},
-		"latency unseen":    {latency, parts{same, load}, ErrNotInForce},
-		"latency unmet":     {latency, parts{slow, noLoad}, ErrNotExercised},
-		"latency, no tally": {latency, parts{slow}, ErrNotExercised},
-		"latency, nothing":  {latency, nil, ErrNotExercised},
+		"latency":                        {latency, parts{slow, load}, nil},
+		"latency unseen":                 {latency, parts{same, load}, ErrNotInForce},
+		"latency unmet":                  {latency, parts{slow, noLoad}, ErrNotExercised},
+		"latency, no tally":              {latency, parts{slow}, ErrNotExercised},
+		"latency, nothing":               {latency, nil, ErrNotExercised},
+		"latency measured":               {answer, parts{slow, load, figured(4990, 0.3)}, nil},
+		"latency measured, not seen":     {answer, parts{same, load, figured(4990, 0.3)}, ErrNotInForce},
+		"latency measured, other later":  {answer, parts{slow, load, figured(4990, 0.3), figured(8000, 3)}, nil},
+		"latency measured, not recorded": {answer, parts{slow, load}, ErrNotInForce},
 		"latency both": {
 			&Latency{Latency: 300 * time.Millisecond, Stream: Both},
 			parts{slow, load},

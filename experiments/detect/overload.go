@@ -12,7 +12,8 @@ import (
 //
 // It needs a step measure_capacity, which records the capacity C under injected
 // database latency, and attack steps at multiples of it that record what they
-// offered. Steps of at least 1.5·C are judged, without their first seconds:
+// offered. Where a step measure_round_trips was made, the latency must be such
+// that an answer takes at most a fifth of slo_latency longer. Steps of at least 1.5·C are judged, without their first seconds:
 // good answers in time come at 0.6·C at least, refusals are 429 or 503 and
 // quick, hardly any request runs into the client's timeout or a 504, and
 // liveness is 200 throughout. A step below the capacity proves that the
@@ -96,7 +97,45 @@ func (s *Shedding) Detect(j journal.Journal) Finding {
 			"processor; inject more database latency", capacity, p.MaxCapacity)
 	}
 	d.add(measured("capacity", capacity, "1/s", 0))
+	p.slowed(d, j)
 	return p.verdict(d, j, p.surges(d, j, capacity), capacity)
+}
+
+// slowedMost is the share of the latency promised that one answer may take
+// longer for the latency injected: with more, good answers are late without any
+// overload (detectors.md, section 1).
+const slowedMost = 0.2
+
+// slowed asks how much an answer takes longer for the latency that was
+// injected, where a step measured the round trips that it waits for.
+func (s *Shedding) slowed(d *docket, j journal.Journal) {
+	for _, step := range j.Steps() {
+		if step.Action != "measure_round_trips" {
+			continue
+		}
+		found, err := RoundTrips(j, step.Name)
+		switch {
+		case err != nil:
+			d.doubt("the round trips that an answer waits for were not measured: %v", err)
+			return
+		case found[0].Rounded() == 0:
+			d.doubt("no route was seen to wait for the dependency that was slowed down, so that nothing limits the capacity " +
+				"but the processor")
+			return
+		}
+		most := found[0]
+		d.add(measured("round_trips", most.Count, "1", most.Samples))
+		latency, ok := measuredValue(j, "injected_latency", "")
+		if !ok {
+			continue
+		}
+		longer, bound := float64(most.Rounded())*latency, slowedMost*s.Latency.Seconds()
+		d.add(measured("injected_latency", latency, "s", 0), bounded("answer_delay", longer, "s", "<=", bound, most.Samples))
+		if longer > bound*1.001 {
+			d.doubt("the latency injected has an answer of %s wait %s, more than %s, so that good answers are late without "+
+				"any overload", most.Route, briefSeconds(longer), briefSeconds(bound))
+		}
+	}
 }
 
 // verdict judges the steps, beginning with what they rest on.

@@ -103,7 +103,7 @@ func (r *run) start(ctx context.Context, step experiments.PlannedStep) (
 	}()
 	return step.Do.Start(ctx, &experiments.Execution{
 		Environment: r.env, Recorder: r.rec, Target: step.Target, Step: step.Name,
-		Plan: r.plan, Load: r.load, Measured: r.rec.lookup,
+		Plan: r.plan, Load: r.load, Measured: r.rec.lookup, Recorded: r.recorded,
 	})
 }
 

@@ -180,10 +180,7 @@ func (r *run) gate() error {
 
 // ask judges what has been recorded so far, and records the answers.
 func (r *run) ask(purpose string, expectations []experiments.Expectation) ([]detect.Finding, error) {
-	if err := r.rec.Flush(); err != nil {
-		return nil, err
-	}
-	prefix, err := journal.Open(r.dir)
+	prefix, err := r.recorded()
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +194,14 @@ func (r *run) ask(purpose string, expectations []experiments.Expectation) ([]det
 		findings = append(findings, f)
 	}
 	return findings, nil
+}
+
+// recorded is the journal as far as it has been recorded.
+func (r *run) recorded() (journal.Journal, error) {
+	if err := r.rec.Flush(); err != nil {
+		return nil, err
+	}
+	return journal.Open(r.dir)
 }
 
 // aborted records why the run was ended before its plan was carried out.
