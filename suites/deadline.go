@@ -38,9 +38,13 @@ func (s *sea) needs(chosen func(*experiments.Plan) bool) time.Duration {
 }
 
 // near says that a deadline is too near for what is needed, and which timeout
-// is needed.
+// is needed. Otherwise it notes until when the trial may wait for its turn.
 func (s *sea) near(deadline time.Time, has bool, need time.Duration) error {
-	if !has || time.Until(deadline) >= need {
+	if !has {
+		return nil
+	}
+	if time.Until(deadline) >= need {
+		s.startBy = deadline.Add(-need)
 		return nil
 	}
 	spent := max(time.Since(processBegan), 0)

@@ -18,7 +18,8 @@ import (
 // each expectation, labelled with the experiment's labels and the checklist
 // items it speaks to ("3.3"), and one that the experiment came to a verdict at
 // all. Containers are serial: with ginkgo -p they run on one process, after
-// all else. Only experiments of which a spec is selected are carried out.
+// all else, and as with [Run] they wait for trials of other processes. Only
+// experiments of which a spec is selected are carried out.
 //
 // A violated or unknown finding fails its spec with the finding, where its
 // journal is, and the command that does the same again from the same seed; one
@@ -31,6 +32,7 @@ func Describe(file string, opts ...Option) bool {
 	if err != nil {
 		return ginkgo.It("reads "+file, at, func() { ginkgo.Fail(err.Error()) })
 	}
+	s.say = func(what string) { ginkgo.GinkgoWriter.Println("preparing: " + what) }
 	return ginkgo.Describe(s.subject.Name, at, ginkgo.Serial, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
 		ginkgo.BeforeAll(s.refuse)
 		for i := range s.plans {

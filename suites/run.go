@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/ginkgo/v2"
+
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -34,9 +36,14 @@ import (
 //
 // Run may be called in parallel tests: experiments take turns all over the
 // process, since two at once would take each other's processor. Packages are
-// processes of their own: where several hold trials, run go test with -p 1.
+// processes of their own, which go test runs side by side: their trials wait
+// for each other (and for a seatrial run), as long as the deadline leaves time.
+// Of the processes of ginkgo -p, the first tries and the others skip.
 func Run(t *testing.T, file string, opts ...Option) {
 	t.Helper()
+	if suite, _ := ginkgo.GinkgoConfiguration(); suite.ParallelTotal > 1 && suite.ParallelProcess != 1 {
+		t.Skipf("this is process %d of ginkgo's %d; the first one tries %s", suite.ParallelProcess, suite.ParallelTotal, file)
+	}
 	s, err := newSea(file, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +54,7 @@ func Run(t *testing.T, file string, opts ...Option) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.say = func(what string) { t.Log("preparing: " + what) }
 	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once, and the watcher cleans up

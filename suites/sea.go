@@ -11,6 +11,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/process"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -61,6 +62,9 @@ type sea struct {
 	subject *subject.Subject
 	plans   []experiments.Plan
 	options options
+
+	startBy time.Time            // when it must have begun to end before the test's deadline; zero: at any time
+	say     environment.Progress // hears what is being prepared; may be nil
 
 	begun   bool
 	session *trial.Session // nil until it has begun, and when it could not
@@ -142,6 +146,7 @@ func (s *sea) start(ctx context.Context) (*trial.Session, error) {
 	return trial.Begin(ctx, trial.Config{
 		Subject: s.subject, Plans: s.plans, Backend: &process.Backend{}, Seed: s.options.seed,
 		Out: s.options.out, Attempts: s.options.attempts, Version: "go test",
+		Alone: true, StartBy: s.startBy, Say: s.say,
 	})
 }
 

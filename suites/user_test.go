@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // user is a module of its own that uses seatrial: a copy of testdata/user.
@@ -442,5 +444,33 @@ func (u *user) until(t *testing.T, what string, done func() bool) {
 			files, _ := filepath.Glob(filepath.Join(u.temp, "*"))
 			t.Fatalf("waited a minute until %s; there are %v and %v", what, files, u.processes(t))
 		}
+	}
+}
+
+// TestUserTurns has the trials of several processes take turns: while another
+// has the machine, a deadline that leaves no time to wait ends the wait.
+func TestUserTurns(t *testing.T) {
+	u := newUser(t)
+	other := flock.New(u.temp, flock.SetFlag(os.O_RDONLY))
+	if ok, err := other.TryLock(); !ok || err != nil {
+		t.Fatalf("TryLock = %v, %v", ok, err)
+	}
+	defer other.Close()
+	for name, only := range map[string]string{"plain": "TestSeaTrial/rates-down", "ginkgo": "TestSuite"} {
+		t.Run(name, func(t *testing.T) {
+			u.binary(t, "-test.timeout", "48s", "-test.run", only, "-ginkgo.label-filter", "!short", "-ginkgo.no-color").wants(t, false,
+				`preparing: waits for another trial`,
+				`waiting longer would leave too little time before the deadline`)
+		})
+	}
+}
+
+// TestUserOnceAmongProcesses has the processes of ginkgo -p try once.
+func TestUserOnceAmongProcesses(t *testing.T) {
+	u := newUser(t)
+	u.binary(t, "-test.v", "-test.run", "TestSeaTrial", "-ginkgo.parallel.total", "3", "-ginkgo.parallel.process", "2").
+		wants(t, true, `this is process 2 of ginkgo's 3; the first one tries seatrial.yaml`, `SKIP: TestSeaTrial`)
+	if n := u.trials(t); n != 0 {
+		t.Errorf("%d trials were made, want none", n)
 	}
 }

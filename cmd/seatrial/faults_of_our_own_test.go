@@ -173,6 +173,12 @@ func TestAFullDisk(t *testing.T) {
 	v := y.run("run", "dip", "--no-confirm")
 	v.ended(experiments.ExitError, "the disk is full: write runs/", "no space left on device; free some of it, "+
 		"or name a folder on another one with --out")
+	printed := v.out.String()
+	_, named, _ := strings.Cut(printed, "report: runs/")
+	named, _, _ = strings.Cut(named, "\n")
+	if _, err := os.Stat(filepath.Join(runs, named)); named != "" && err != nil {
+		t.Errorf("a report is named that is not there: %v\n%s", err, printed)
+	}
 }
 
 // A disk that is full where the service is built and its databases are made.

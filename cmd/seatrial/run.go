@@ -43,6 +43,10 @@ is tried a second time, and counts only when it fails twice. Verdicts are shown
 as they come; everything that was seen is kept in a folder of its own below
 --out, with report.html, summary.txt and junit.xml.
 
+One trial at a time has the machine: another seatrial run, or a trial of a test,
+says whom it waits for and begins when that has ended. (Who has a TMPDIR of its
+own does not wait, and should know why.)
+
 Ctrl-C puts back what is broken and writes the report of what was seen; a second
 Ctrl-C stops at once.
 
@@ -88,7 +92,7 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	defer stop()
 	t, err := trial.Run(ctx, trial.Config{
 		Subject: s, Plans: plans, Backend: backend, Seed: f.seed, Out: f.out, Attempts: f.attempts,
-		Version: version(), Versions: versions(ctx, s),
+		Alone: true, Version: version(), Versions: versions(ctx, s),
 		Began: show.began, Say: show.say, Status: show.status, Verdict: show.verdict,
 	})
 	show.end()

@@ -189,7 +189,8 @@ func items(ids []string) string {
 }
 
 // Summary writes the end of a trial: how many of each outcome, the promises
-// that nobody stated, how long it took and where the rest is.
+// that nobody stated, how long it took and where the rest is: the report, where
+// there is one by now.
 func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 	if trial.Error != "" {
 		fmt.Fprintf(w, "%s %s\n", t.paint(red, "! error"), Clean(trial.Error))
@@ -219,7 +220,12 @@ func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 		fmt.Fprintf(w, "promises that are defaults, because %s does not state them: %s\n",
 			subjectName(trial), strings.Join(names, ", "))
 	}
-	fmt.Fprintf(w, "report: %s\n", Clean(filepath.Join(trial.Dir, folder.ReportFile)))
+	page := filepath.Join(trial.Dir, folder.ReportFile)
+	if _, err := os.Stat(page); err != nil {
+		fmt.Fprintf(w, "report: none could be written; what was seen is in %s\n", Clean(trial.Dir))
+		return
+	}
+	fmt.Fprintf(w, "report: %s\n", Clean(page))
 }
 
 // Write writes all of a trial: a head, every verdict, the summary.

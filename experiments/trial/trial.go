@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -44,6 +46,12 @@ type Config struct {
 	// where [experiments.Confirm] asks for it, and a last time where those two
 	// do not agree. 1 means that nothing is confirmed.
 	Attempts int
+	// Alone has the trial wait, before anything of it is started, for one of
+	// another process on this machine (with the same folder for temporary
+	// files) that asked the same. StartBy is the latest instant at
+	// which it may have its turn; zero: there is none.
+	Alone   bool
+	StartBy time.Time
 	// Version is seatrial's; Versions are further ones worth writing down.
 	Version  string
 	Versions map[string]string
@@ -98,6 +106,12 @@ func (r *running) end(ctx context.Context) (Result, error) {
 	if err := r.Backend.Close(); err != nil && t.Error == "" {
 		t.Error = fmt.Sprintf("close the %s environment: %v", r.Backend.Name(), err)
 	}
+	if r.alone {
+		r.alone = false
+		if err := ours.give(); err != nil && t.Error == "" {
+			t.Error = err.Error()
+		}
+	}
 	t.Ended = time.Now()
 	t.Outcome = outcome(t)
 	if ctx.Err() != nil {
@@ -115,15 +129,10 @@ func (c *Config) fill() {
 	}
 }
 
-// begin makes the trial's folder and writes down what is known before it.
+// begin writes down what is known before the trial, into a folder of its own.
 func (c *Config) begin() (*folder.Trial, error) {
-	now := time.Now()
-	dir, err := makeFolder(c.Out, now)
-	if err != nil {
-		return nil, err
-	}
 	t := &folder.Trial{
-		ID: filepath.Base(dir) + "-" + strconv.Itoa(os.Getpid()), Dir: dir, Started: now, Seed: c.Seed,
+		Started: time.Now(), Seed: c.Seed,
 		Service: c.Subject.Name, SubjectFile: c.Subject.File, Digest: digest(c.Subject.File),
 		Environment: c.Backend.Name(), CPUs: runtime.NumCPU(),
 		Promises: c.Subject.Promises, Defaults: c.Subject.Defaults,
@@ -135,7 +144,10 @@ func (c *Config) begin() (*folder.Trial, error) {
 	for i := range c.Plans {
 		t.Experiments = append(t.Experiments, describe(&c.Plans[i]))
 	}
-	return t, t.Write()
+	if err := makeFolder(c.Out, t); err != nil {
+		return nil, err
+	}
+	return t, pointLatest(c.Out, filepath.Base(t.Dir))
 }
 
 func describe(p *experiments.Plan) folder.Experiment {
@@ -153,25 +165,62 @@ func describe(p *experiments.Plan) folder.Experiment {
 	return e
 }
 
-// makeFolder makes out/<time> and points out/latest at it.
-func makeFolder(out string, now time.Time) (string, error) {
+// unborn begins the name of a trial's folder until its trial.json is in it.
+const unborn = ".begun-"
+
+// makeFolder makes out/<time> with its trial.json, both at once: whenever
+// seatrial is killed, there is no folder of that name that cannot be judged.
+func makeFolder(out string, t *folder.Trial) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("make the trial's folder: %w; name another with --out", err)
+		}
+	}()
 	if err := os.MkdirAll(out, folder.Mode); err != nil {
-		return "", fmt.Errorf("make the trial's folder: %w; name another with --out", err)
+		return err
 	}
-	name := now.UTC().Format("20060102-150405")
+	sweep(out)
+	t.Dir, err = os.MkdirTemp(out, unborn)
+	if err != nil {
+		return err
+	}
+	defer func(dir string) {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}(t.Dir)
+	if err := os.Chmod(t.Dir, folder.Mode); err != nil {
+		return err
+	}
+	name := t.Started.UTC().Format("20060102-150405")
 	for i := 1; ; i++ {
 		dir := filepath.Join(out, name)
 		if i > 1 {
 			dir += "-" + strconv.Itoa(i)
 		}
-		err := os.Mkdir(dir, folder.Mode)
-		if errors.Is(err, os.ErrExist) && i < 1000 {
+		t.ID = filepath.Base(dir) + "-" + strconv.Itoa(os.Getpid())
+		if err := t.Write(); err != nil {
+			return err
+		}
+		err := os.Rename(t.Dir, dir)
+		if taken := errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY); taken && i < 1000 {
 			continue
 		}
-		if err != nil {
-			return "", fmt.Errorf("make the trial's folder: %w; name another with --out", err)
+		if err == nil {
+			t.Dir = dir
 		}
-		return dir, pointLatest(out, filepath.Base(dir))
+		return err
+	}
+}
+
+// sweep removes folders that a seatrial was killed over before they had their
+// name; a minute is long enough for that.
+func sweep(out string) {
+	found, _ := filepath.Glob(filepath.Join(out, unborn+"*"))
+	for _, dir := range found {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Minute {
+			_ = os.RemoveAll(dir)
+		}
 	}
 }
 
@@ -202,7 +251,8 @@ const places = 2
 // running is a trial while it goes on.
 type running struct {
 	Config
-	load *semaphore.Weighted
+	load  *semaphore.Weighted
+	alone bool // it has this machine's turn
 
 	mu    sync.Mutex // guards all below, and the functions of Config
 	trial *folder.Trial
@@ -222,7 +272,13 @@ func (r *running) prepare(ctx context.Context) (err error) {
 	if !applicable {
 		return nil
 	}
-	err = r.Backend.Prepare(ctx, r.Subject, say)
+	if r.Alone {
+		err = ours.await(ctx, r.StartBy, say)
+		r.alone = err == nil
+	}
+	if err == nil {
+		err = r.Backend.Prepare(ctx, r.Subject, say)
+	}
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("the trial was interrupted while it was prepared: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/runner"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -272,13 +273,61 @@ func TestFolderOutsideOfTheTrialIsRefused(t *testing.T) {
 func TestTrialsOfOneSecondHaveTheirOwnFolders(t *testing.T) {
 	t.Parallel()
 	out, now := t.TempDir(), time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
-	first, err1 := makeFolder(out, now)
-	second, err2 := makeFolder(out, now)
-	if err1 != nil || err2 != nil || first == second {
-		t.Fatalf("%s, %v; %s, %v", first, err1, second, err2)
+	for _, want := range []string{"20260314-150926", "20260314-150926-2", "20260314-150926-3"} {
+		made := &folder.Trial{Started: now}
+		if err := makeFolder(out, made); err != nil {
+			t.Fatal(err)
+		}
+		if made.Dir != filepath.Join(out, want) || !strings.HasPrefix(made.ID, want+"-") {
+			t.Errorf("made %s of %s, want %s", made.Dir, made.ID, want)
+		}
+		if saved, err := Open(made.Dir); err != nil || saved.ID != made.ID {
+			t.Errorf("it cannot be judged: %v", err)
+		}
 	}
-	if to, err := os.Readlink(filepath.Join(out, "latest")); err != nil || to != filepath.Base(second) {
-		t.Errorf("latest is %s, %v; want %s", to, err, filepath.Base(second))
+	if unnamed, err := filepath.Glob(filepath.Join(out, ".*")); err != nil || len(unnamed) > 0 {
+		t.Errorf("left behind: %v, %v", unnamed, err)
+	}
+}
+
+func TestAFolderThatWasNotFinishedIsSweptAway(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	old, young := filepath.Join(out, unborn+"1"), filepath.Join(out, unborn+"2")
+	for _, dir := range []string{old, young} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeFolder(out, &folder.Trial{Started: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(out, unborn+"*")); err != nil || len(left) != 1 || left[0] != young {
+		t.Errorf("left are %v (%v), want the young one: it may be another's that is being made", left, err)
+	}
+}
+
+func TestSummaryNamesAReportOnlyWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page := filepath.Join(dir, folder.ReportFile)
+	summary := func() string {
+		var b strings.Builder
+		report.Text{}.Summary(&b, &folder.Trial{Dir: dir})
+		return b.String()
+	}
+	if s := summary(); strings.Contains(s, page) || !strings.Contains(s, "report: none could be written") {
+		t.Errorf("there is no report, and the summary says:\n%s", s)
+	}
+	if err := WriteReports(&folder.Trial{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, folder.SummaryFile))
+	if err != nil || !strings.Contains(string(b), "report: "+page) || !strings.Contains(summary(), "report: "+page) {
+		t.Errorf("there is a report, and the summary says (%v):\n%s", err, b)
 	}
 }
 
