@@ -160,6 +160,9 @@ type Loader interface {
 	// ClosedLoop keeps a number of connections busy for a while with one kind
 	// of request against one base URL, and returns answers a second.
 	ClosedLoop(ctx context.Context, spec ClosedLoopSpec) (float64, error)
+	// Resubmit sends writes several times under their keys, and records what
+	// became of each submission.
+	Resubmit(ctx context.Context, spec ResubmitSpec) error
 	// WithBody is what a hit of the traffic would ask for that has a body: the
 	// first request that has one, filled in for an attack and a number.
 	WithBody(attack string, seq uint64) (loadgen.Target, error)
@@ -193,4 +196,14 @@ type ClosedLoopSpec struct {
 	Routes      []string
 	Uses        string
 	Replica     string
+}
+
+// ResubmitSpec is a resubmission that an action wants; its fields are those of
+// [Resubmit].
+type ResubmitSpec struct {
+	Name         string
+	Keys, AtOnce int
+	For          time.Duration
+	Of           string
+	Routes       []string // empty: all writes
 }

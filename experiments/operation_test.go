@@ -63,6 +63,7 @@ func (f *fakeReplica) Terminate(context.Context, time.Duration) error {
 type fakeLoader struct {
 	attacks   []AttackSpec
 	loops     []ClosedLoopSpec
+	resubmits []ResubmitSpec
 	perSecond float64
 	body      loadgen.Target
 	err       error
@@ -76,6 +77,11 @@ func (f *fakeLoader) Attack(_ context.Context, s AttackSpec) error {
 func (f *fakeLoader) ClosedLoop(_ context.Context, s ClosedLoopSpec) (float64, error) {
 	f.loops = append(f.loops, s)
 	return f.perSecond, f.err
+}
+
+func (f *fakeLoader) Resubmit(_ context.Context, s ResubmitSpec) error {
+	f.resubmits = append(f.resubmits, s)
+	return f.err
 }
 
 func (f *fakeLoader) WithBody(string, uint64) (loadgen.Target, error) { return f.body, f.err }
@@ -424,4 +430,27 @@ func TestBackgroundIsCutOff(t *testing.T) {
 		errorIs(t, err, "did not end in time")
 		errorIs(t, err, "cut off")
 	})
+}
+
+func TestResubmit(t *testing.T) {
+	x, _, load, m := fakes()
+	r := &Resubmit{Keys: 20, AtOnce: 5, For: time.Second, Of: "before", Routes: []string{"create"}}
+	errorIs(t, carryOut(t, r, x), "")
+	want := []ResubmitSpec{{Name: "it", Keys: 20, AtOnce: 5, For: time.Second, Of: "before", Routes: []string{"create"}}}
+	if diff := cmp.Diff(want, load.resubmits); diff != "" {
+		t.Errorf("resubmitted (-want +got):\n%s", diff)
+	}
+	errorIs(t, r.Witness(m, "", journal.Window{}), "of 0 submissions none was answered")
+	m.Record(journal.Entry{At: 5, On: "it", Body: journal.Submission{Code: 201}})
+	errorIs(t, r.Witness(m, "", journal.Window{From: 6}), "of 0 submissions")
+	errorIs(t, r.Witness(m, "", journal.Window{From: 5}), "")
+
+	sub := sampleSubject(t)
+	errorIs(t, r.Supports(sub, ""), "")
+	errorIs(t, r.Supports(sub, "postgres"), "leave out")
+	errorIs(t, (&Resubmit{Keys: 1, AtOnce: 1, For: time.Second}).Supports(sub, ""), "at_once 2 or more")
+	for i := range sub.Traffic.Requests {
+		sub.Traffic.Requests[i].Write = nil
+	}
+	errorIs(t, r.Supports(sub, ""), "no request of the traffic has a write rule")
 }

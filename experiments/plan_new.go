@@ -332,6 +332,9 @@ func (p *planner) restrict(a Action) error {
 		return p.uses(&a.Uses, &a.Routes)
 	case *MeasureRoundTrips:
 		return p.uses(&a.Uses, &a.Routes)
+	case *Resubmit:
+		none := ""
+		return p.uses(&none, &a.Routes)
 	}
 	return nil
 }

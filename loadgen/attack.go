@@ -141,6 +141,7 @@ type engine struct {
 	trans  *http.Transport
 	client Attack
 	plan   journal.Attack
+	keep   bool // every answer is wanted, not only what is captured from
 	// measure updates the plan's length and hits; nil for closed loops.
 	measure func()
 

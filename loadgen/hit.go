@@ -169,7 +169,7 @@ func (e *engine) exchange(r *journal.Request, t Target, req *http.Request) ([]by
 	r.OK = t.request.ok.has(resp.StatusCode)
 	r.Close = resp.Close
 	r.RetryAfter = resp.Header.Get("Retry-After") != ""
-	return readBody(r, resp.Body, r.OK && t.request.reads())
+	return readBody(r, resp.Body, e.keep || r.OK && t.request.reads())
 }
 
 // reads says that something is taken from the request's answer.

@@ -234,18 +234,24 @@ func (q *request) asItStands() Target {
 // target fills a request's templates in: the variables, then the rest.
 func (r *renderer) target(q *request, seq uint64) (Target, error) {
 	r.seq = seq
-	t := Target{Route: q.Name, Method: q.method, request: q}
 	clear(r.vars)
 	for _, v := range q.vars {
 		value, err := r.render(v.value)
 		if err != nil {
-			return t, wrong("vars "+v.name, err)
+			return Target{}, wrong("vars "+v.name, err)
 		}
 		if r.vars == nil {
 			r.vars = map[string]string{}
 		}
 		r.vars[v.name] = value
 	}
+	return r.rest(q, seq)
+}
+
+// rest fills in what comes after the variables.
+func (r *renderer) rest(q *request, seq uint64) (Target, error) {
+	r.seq = seq
+	t := Target{Route: q.Name, Method: q.method, request: q}
 	var err error
 	if t.Path, err = r.render(q.path); err != nil {
 		return t, wrong("path", err)

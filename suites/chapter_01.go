@@ -7,3 +7,8 @@ import "github.com/onsi/gomega/types"
 // LoseNoWrite holds when every acknowledged write is stored, once, and no
 // refused one is doubled (1.5). It judges by the detector ledger.
 func LoseNoWrite() types.GomegaMatcher { return holdKind("ledger") }
+
+// TakeWritesOnce holds when a write that is submitted several times under its
+// key stays one write with one answer (1.5). It judges by the detector
+// duplicate_submits.
+func TakeWritesOnce() types.GomegaMatcher { return holdKind("duplicate_submits") }

@@ -8,3 +8,10 @@ func ExampleLoseNoWrite() {
 	// Output:
 	// ledger is violated: promised: every acknowledged write is stored, once
 }
+
+func ExampleTakeWritesOnce() {
+	expect(saved("duplicate_submits/held-one-write")).To(suites.TakeWritesOnce())
+	expect(saved("duplicate_submits/violated-stored-twice")).To(suites.TakeWritesOnce())
+	// Output:
+	// duplicate_submits is violated: promised: a write stays one write however often it is submitted under…
+}

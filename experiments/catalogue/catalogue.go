@@ -22,6 +22,7 @@ var order = []string{
 	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
 	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
+	"duplicate-submits",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

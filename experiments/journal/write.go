@@ -21,6 +21,32 @@ type Write struct {
 // Kind is "write".
 func (Write) Kind() string { return "write" }
 
+// Forms of a submission.
+const (
+	SubmittedFirst  = "first"      // alone, under a fresh key
+	SubmittedAtOnce = "at-once"    // together with others of the same key and body
+	SubmittedAgain  = "again"      // the same once more, after an answer
+	SubmittedOther  = "other-body" // another body under the key
+)
+
+// Submission is one sending of a write that is submitted several times on
+// purpose. The entry's On is the step.
+type Submission struct {
+	Attack  string `json:"attack"`
+	Seq     uint64 `json:"seq"`
+	Key     string `json:"key"`
+	Form    string `json:"form"`
+	Replica string `json:"replica"`
+	Code    int    `json:"code,omitempty"` // zero: no answer
+	Err     string `json:"err,omitempty"`  // one of the Err constants
+	ID      string `json:"id,omitempty"`   // what a 2xx answer called it
+	// BodyHash tells answers apart: hex SHA-256, first 16 digits.
+	BodyHash string `json:"body_hash,omitempty"`
+}
+
+// Kind is "submission".
+func (Submission) Kind() string { return "submission" }
+
 // Stored is how often a key was found in the service's storage after the run.
 // The entry's On is the dependency or the read route that was asked.
 type Stored struct {
@@ -44,6 +70,7 @@ func (Ledger) Kind() string { return "ledger" }
 
 var (
 	_ = register[Write]()
+	_ = register[Submission]()
 	_ = register[Stored]()
 	_ = register[Ledger]()
 )

@@ -177,6 +177,30 @@ func (l *loader) ClosedLoop(ctx context.Context, spec experiments.ClosedLoopSpec
 	}.Run(ctx, l.run.rec)
 }
 
+// Resubmit sends writes several times for an action.
+func (l *loader) Resubmit(ctx context.Context, spec experiments.ResubmitSpec) error {
+	source, err := l.part(spec.Routes, "")
+	if err != nil {
+		return err
+	}
+	if source, err = source.Writing(); err != nil {
+		return err
+	}
+	return loadgen.Resubmission{
+		Name: spec.Name, RunID: l.run.id, Source: source, Places: l.places(), Keys: spec.Keys, AtOnce: spec.AtOnce,
+		For: spec.For, Of: spec.Of, Timeout: l.timeout(0),
+	}.Run(ctx, l.run.rec)
+}
+
+// places are the replicas that there are now.
+func (l *loader) places() []loadgen.Place {
+	var all []loadgen.Place
+	for _, rep := range l.run.env.Replicas() {
+		all = append(all, loadgen.Place{Name: rep.Name(), URL: rep.Endpoint(l.run.plan.Subject.Traffic.Port)})
+	}
+	return all
+}
+
 // WithBody fills in the first request of the traffic that has a body.
 func (l *loader) WithBody(attack string, seq uint64) (loadgen.Target, error) {
 	for _, q := range l.run.plan.Subject.Traffic.Requests {
