@@ -84,6 +84,18 @@ func (r *RestartOne) Witness(j journal.Journal, target string, w journal.Window)
 }
 
 func restartReplica(ctx context.Context, x *Execution, rep environment.Replica) error {
+	if err := stopReplica(ctx, x, rep); err != nil {
+		return err
+	}
+	if err := rep.Start(ctx); err != nil {
+		return err
+	}
+	return register(ctx, x, rep)
+}
+
+// stopReplica takes a replica down as a platform does. That it had to be killed
+// after its grace is in the journal, and no error.
+func stopReplica(ctx context.Context, x *Execution, rep environment.Replica) error {
 	promises := x.Plan.Subject.Promises
 	if promises.Drain == "prestop" {
 		if err := rep.Deregister(ctx); err != nil {
@@ -97,16 +109,23 @@ func restartReplica(ctx context.Context, x *Execution, rep environment.Replica) 
 	if late != nil && ctx.Err() != nil {
 		return late
 	}
-	if late != nil { // it was killed after its grace, as a platform does; the roll goes on
-		x.Recorder.Record(journal.Entry{On: rep.Name(), Body: journal.Note{Text: late.Error()}})
-	}
-	if err := rep.Start(ctx); err != nil {
-		return err
-	}
-	if promises.Drain == "prestop" {
+	note(x, rep, late)
+	return nil
+}
+
+// register puts a replica back that [stopReplica] took out of the rotation.
+func register(ctx context.Context, x *Execution, rep environment.Replica) error {
+	if x.Plan.Subject.Promises.Drain == "prestop" {
 		return rep.Register(ctx)
 	}
 	return nil
+}
+
+// note takes an error down that is the service's, and no end of the operation.
+func note(x *Execution, rep environment.Replica, err error) {
+	if err != nil {
+		x.Recorder.Record(journal.Entry{On: rep.Name(), Body: journal.Note{Text: err.Error()}})
+	}
 }
 
 func restarted(j journal.Journal, replica string, w journal.Window) error {

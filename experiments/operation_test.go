@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 type fakeEnvironment struct {
 	environment.Environment
 	replicas []environment.Replica
+	mu       sync.Mutex
 	done     []string
 	err      error // of Scale
 }
@@ -41,13 +43,18 @@ type fakeReplica struct {
 	name, url string
 	env       *fakeEnvironment
 	errs      map[string]error // by what is done
+	pid       int
 }
 
 func (f *fakeReplica) Name() string { return f.name }
 
 func (f *fakeReplica) Endpoint(string) string { return f.url }
 
+func (f *fakeReplica) PID() int { return f.pid }
+
 func (f *fakeReplica) did(what string) error {
+	f.env.mu.Lock()
+	defer f.env.mu.Unlock()
 	f.env.done = append(f.env.done, f.name+" "+what)
 	return f.errs[what]
 }
@@ -391,6 +398,7 @@ func TestRestartWitness(t *testing.T) {
 			}
 			w := journal.Window{From: 5}
 			errorIs(t, (&RollingRestart{}).Witness(m, "", w), tt.all)
+			errorIs(t, (&RestartAll{}).Witness(m, "", w), tt.all)
 			errorIs(t, (&RestartOne{}).Witness(m, "orders-1", w), tt.one)
 		})
 	}

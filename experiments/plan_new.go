@@ -380,7 +380,7 @@ func (p *planner) estimate(a Action) time.Duration {
 	case *RollingRestart:
 		n := time.Duration(len(p.replicas))
 		return (restart+a.Pause)*n - a.Pause //nolint:durationcheck // n is a number
-	case *RestartOne:
+	case *RestartOne, *RestartAll:
 		return restart
 	case *Scale:
 		return time.Second

@@ -18,6 +18,11 @@ func EndWithinTheGrace() types.GomegaMatcher { return holdKind("drain_deadline")
 // dependencies (9.4). It judges by the detector liveness.
 func StayAlive() types.GomegaMatcher { return holdKind("liveness") }
 
+// StartSlowly holds when a replica that is started while a dependency is out
+// waits for it: alive, not ready, and ready soon after (9.6). It judges by the
+// detector slow_start.
+func StartSlowly() types.GomegaMatcher { return holdKind("slow_start") }
+
 // TellReadiness holds when readiness says whether traffic can be served, and
 // answers in time (9.5). It judges by the detector readiness.
 func TellReadiness() types.GomegaMatcher { return holdKind("readiness") }

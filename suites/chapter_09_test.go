@@ -23,6 +23,13 @@ func ExampleStayAlive() {
 	// liveness is violated: promised to stay alive whatever becomes of its dependencies
 }
 
+func ExampleStartSlowly() {
+	expect(saved("slow_start/held-waits")).To(suites.StartSlowly())
+	expect(saved("slow_start/violated-ready-too-early")).To(suites.StartSlowly())
+	// Output:
+	// slow_start is violated: promised not to be ready before it can serve
+}
+
 func ExampleTellReadiness() {
 	expect(saved("readiness/held-true")).To(suites.TellReadiness())
 	expect(saved("readiness/violated-always-200")).To(suites.TellReadiness())

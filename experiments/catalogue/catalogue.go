@@ -23,6 +23,7 @@ var order = []string{
 	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
 	"duplicate-submits",
+	"slow-start",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

@@ -160,7 +160,7 @@ func TestReadiness(t *testing.T) {
 		}, Violated, "turned back to ready 3 times"},
 		{"soft dependency, stays ready", "cache", 40, 40, nothing, Held, ""},
 		{"soft dependency, turns unready", "cache", 7, 32, nothing, Violated, "cache is a soft dependency"},
-		{"not used by all", "payments", 40, 40, nothing, Held, "not all routes use payments"},
+		{"not used by all", "payments", 40, 40, nothing, Held, "half of the traffic or more does without payments"},
 		{"ready but failing", "db", 7, 32, func(m *made) {
 			m.change(func(r *journal.Request) { r.OK = r.Seq%10 != 0 })
 		}, Violated, "readiness said 200 in the steady state while only 90 %"},

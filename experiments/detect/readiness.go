@@ -17,8 +17,9 @@ import (
 // within a second; and while everything is well and readiness says 200, at
 // least 99 % of the requests succeed.
 //
-// Whether to turn unready for the sake of a dependency that some of the traffic
-// does without, by its uses, is the owner's choice, and not judged.
+// Whether to turn unready for the sake of a dependency that half of the traffic
+// or more does without, by its weights and uses, is the owner's choice, and not
+// judged.
 //
 // It needs fault steps that make a dependency unusable (see Faults), each
 // longer than two probe periods, readiness polls every 50 to 100 ms, load, and
@@ -53,14 +54,20 @@ func (p *Readiness) resolved() Readiness {
 		Period:        orDefault(p.Period, 10*time.Second),
 		AnswersWithin: orDefault(p.AnswersWithin, time.Second),
 		ReadyWithin:   orDefault(p.ReadyWithin, 10*time.Second),
-		Faults:        p.Faults,
+		Faults:        unusable(p.Faults),
 		Success:       orDefault(p.Success, 0.99),
 		Flaps:         orDefault(p.Flaps, 2),
 	}
-	if len(r.Faults) == 0 {
-		r.Faults = []string{"outage", "blackhole", "connect_blackhole", "pause", "hang"}
-	}
 	return r
+}
+
+// unusable are the kinds of faults that make a dependency unusable, unless
+// others are given.
+func unusable(given []string) []string {
+	if len(given) > 0 {
+		return given
+	}
+	return []string{"outage", "blackhole", "connect_blackhole", "pause", "hang"}
 }
 
 // softShare is the share of polls that may fail while a soft dependency is out.
@@ -91,7 +98,7 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		judged++
 		spared += one(soft[s.Target])
 		a := q.step(d, j, faultStep{s, w}, soft[s.Target])
-		if !soft[s.Target] && doneWithout(j.Header(), s.Target) {
+		if !soft[s.Target] && !carries(j.Header(), s.Target) {
 			a.turned, a.back = 0, 0
 		}
 		worst.turned, worst.back = max(worst.turned, a.turned), max(worst.back, a.back)
@@ -110,12 +117,22 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		"after the repair", judged, brief(worst.turned), brief(worst.back))
 }
 
-// doneWithout says whether some route is declared to use other dependencies
-// only.
-func doneWithout(h journal.Header, dependency string) bool {
-	return slices.ContainsFunc(h.Routes, func(r journal.Route) bool {
-		return len(r.Uses) > 0 && !uses(h, r, dependency)
-	})
+// carries says whether more than half of the traffic needs a dependency. A
+// route that says nothing of what it uses is taken to need it.
+func carries(h journal.Header, dependency string) bool {
+	weighted := slices.ContainsFunc(h.Routes, func(r journal.Route) bool { return r.Weight > 0 })
+	with, all := 0.0, 0.0
+	for _, r := range h.Routes {
+		weight := r.Weight
+		if !weighted {
+			weight = 1
+		}
+		all += weight
+		if len(r.Uses) == 0 || uses(h, r, dependency) {
+			with += weight
+		}
+	}
+	return with*2 > all || all == 0
 }
 
 // uses says whether a route is declared to use a dependency, by name or kind.
@@ -155,8 +172,8 @@ func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) r
 				s.Target, a.unready, a.polls, s.window.From, s.window.To)
 			d.point(a.odd)
 		}
-	case doneWithout(j.Header(), s.Target):
-		d.note("not all routes use %s, so whether to turn unready for its sake was not judged", s.Target)
+	case !carries(j.Header(), s.Target):
+		d.note("half of the traffic or more does without %s, so whether to turn unready for its sake was not judged", s.Target)
 	default:
 		p.hard(d, s, until, a)
 	}

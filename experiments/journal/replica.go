@@ -6,12 +6,13 @@ import "time"
 const (
 	Readiness = "readiness"
 	Liveness  = "liveness"
+	Startup   = "startup"
 )
 
 // Poll is one question to a replica's health endpoint, sent directly to it.
 // The entry's On is the replica, its At the sending.
 type Poll struct {
-	Endpoint string        `json:"endpoint"`       // readiness or liveness
+	Endpoint string        `json:"endpoint"`       // readiness, liveness or startup
 	Code     int           `json:"code,omitempty"` // zero: no answer
 	Took     time.Duration `json:"took"`
 	Err      string        `json:"err,omitempty"` // one of the Err constants

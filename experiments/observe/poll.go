@@ -19,7 +19,7 @@ import (
 // hold the next one up.
 type Poll struct {
 	Replica  string
-	Endpoint string // journal.Readiness or journal.Liveness
+	Endpoint string // journal.Readiness, journal.Liveness or journal.Startup
 	// URL is asked for before each poll, since a restart may change it; an
 	// empty one means that there is nothing to be asked now.
 	URL func() string

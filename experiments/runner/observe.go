@@ -73,7 +73,7 @@ func (r *run) replicaObservers(rep environment.Replica) []observe.Observer {
 	s := r.plan.Subject.Service
 	all := []observe.Observer{&observe.Process{Replica: rep.Name(), PID: rep.PID}}
 	for kind, e := range map[string]subject.Endpoint{
-		journal.Readiness: s.Readiness, journal.Liveness: s.Liveness,
+		journal.Readiness: s.Readiness, journal.Liveness: s.Liveness, journal.Startup: s.Startup,
 	} {
 		if e.Path != "" {
 			all = append(all, &observe.Poll{Replica: rep.Name(), Endpoint: kind, URL: endpoint(rep, e)})

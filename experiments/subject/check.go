@@ -79,6 +79,7 @@ func (c checker) service() {
 	c.ports()
 	c.endpoint("service.readiness", s.Readiness)
 	c.endpoint("service.liveness", s.Liveness)
+	c.endpoint("service.startup", s.Startup)
 	c.endpoint("service.metrics", s.Metrics)
 	c.oneOf("service.stop.signal", s.Stop.Signal, "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2")
 	c.oneOf("service.balancer.mode", s.Balancer.Mode, "tcp", "http")

@@ -196,7 +196,7 @@ func (s *Service) fill(d *yamlfile.Document) {
 		s.Ports = map[string]int{"http": 0}
 	}
 	setDefault(&s.StartWithin, 30*time.Second)
-	for _, e := range []*Endpoint{&s.Readiness, &s.Liveness, &s.Metrics} {
+	for _, e := range []*Endpoint{&s.Readiness, &s.Liveness, &s.Startup, &s.Metrics} {
 		if e.Path != "" {
 			setDefault(&e.Port, "http")
 		}

@@ -72,9 +72,12 @@ type Service struct {
 	StartWithin time.Duration `yaml:"start_within" json:"start_within,omitempty"`
 	Readiness   Endpoint      `yaml:"readiness" json:"readiness,omitempty"`
 	Liveness    Endpoint      `yaml:"liveness" json:"liveness,omitempty"`
-	Metrics     Endpoint      `yaml:"metrics" json:"metrics,omitempty"`
-	Stop        Stop          `yaml:"stop" json:"stop,omitempty"`
-	Balancer    Balancer      `yaml:"balancer" json:"balancer,omitempty"`
+	// Startup is what the platform asks before it asks for liveness, where it
+	// is told to (Kubernetes' startupProbe). Optional.
+	Startup  Endpoint `yaml:"startup" json:"startup,omitempty"`
+	Metrics  Endpoint `yaml:"metrics" json:"metrics,omitempty"`
+	Stop     Stop     `yaml:"stop" json:"stop,omitempty"`
+	Balancer Balancer `yaml:"balancer" json:"balancer,omitempty"`
 }
 
 // Build is how the service's binary is made with the go command.
