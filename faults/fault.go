@@ -92,7 +92,8 @@ type Proxied interface {
 	// SetEnabled opens or closes the proxy's listener; closing it cuts the
 	// connections that it carries.
 	SetEnabled(ctx context.Context, enabled bool) error
-	// ProxyAddress is what the service connects to.
+	// ProxyAddress is where seatrial itself reaches the proxy: what the service
+	// connects to, or, in containers, that port as it is published.
 	ProxyAddress() string
 }
 

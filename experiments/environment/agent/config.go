@@ -26,7 +26,11 @@ type Config struct {
 	// Empty: the trial's id.
 	Run string `json:"run,omitempty"`
 	// Seed feeds the random draws of templates.
-	Seed    uint64        `json:"seed"`
+	Seed uint64 `json:"seed"`
+	// Control and API are the addresses of the control API and of Toxiproxy's.
+	// Empty: a port of loopback that the system chooses.
+	Control string        `json:"control,omitempty"`
+	API     string        `json:"api,omitempty"`
 	Proxies []ProxyConfig `json:"proxies,omitempty"`
 	Stubs   []StubConfig  `json:"stubs,omitempty"`
 	Redis   []RedisConfig `json:"redis,omitempty"`
@@ -39,6 +43,9 @@ type ProxyConfig struct {
 	// Listen is the address the service connects to; port 0 lets the system
 	// choose.
 	Listen string `json:"listen"`
+	// Reached is where seatrial itself reaches the proxy, when that is not where
+	// it listens: a container's port as it is published.
+	Reached string `json:"reached,omitempty"`
 	// Upstream is the dependency's address. Empty: the stub or Redis of the
 	// same name in this agent.
 	Upstream string `json:"upstream,omitempty"`

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,9 +32,9 @@ type flushAnswer struct {
 	Entries uint64 `json:"entries"`
 }
 
-// startControl serves the control API on a loopback port.
+// startControl serves the control API.
 func (s *server) startControl(ctx context.Context) error {
-	l, err := listen(ctx, "127.0.0.1:0")
+	l, err := listen(ctx, cmp.Or(s.config.Control, anyPort))
 	if err != nil {
 		return err
 	}

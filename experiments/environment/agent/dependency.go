@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,8 +73,8 @@ func (d *Dependency) Mark() string {
 	return d.agent.config.mark()
 }
 
-// ProxyAddress is what the service connects to.
-func (d *Dependency) ProxyAddress() string { return d.config.Listen }
+// ProxyAddress is where seatrial itself reaches the proxy.
+func (d *Dependency) ProxyAddress() string { return cmp.Or(d.config.Reached, d.config.Listen) }
 
 // resetToxic is Toxiproxy's reset_peer, which alone leaves connections that
 // are already open to end cleanly.

@@ -48,9 +48,15 @@ func accepted(fd int, listen netip.AddrPort) bool {
 	}
 	switch a := local.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)) == listen
+		return same(netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), listen)
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)) == listen
+		return same(netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), listen)
 	}
 	return false
+}
+
+// same reports whether a connection's own end belongs to a listener, which may
+// listen on all addresses.
+func same(local, listen netip.AddrPort) bool {
+	return local == listen || listen.Addr().IsUnspecified() && local.Port() == listen.Port()
 }

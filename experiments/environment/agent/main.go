@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,11 +20,23 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/alicebob/miniredis/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/seatrial/seatrial/experiments/environment/reexec"
 )
 
 // bindWithin is how long a listener's port is asked for again: after a
 // replacement the dead process may still hold it for a moment.
 const bindWithin = 3 * time.Second
+
+// anyPort is a port of loopback that the system chooses.
+const anyPort = "127.0.0.1:0"
+
+// Role is the agent's, for a program that is started again.
+const Role = "agent"
+
+var _ = reexec.Register(Role, func(ctx context.Context, _ []string) error {
+	return Main(ctx, os.Stdin, os.Stdout)
+})
 
 // server is everything that one agent hosts.
 type server struct {
@@ -132,7 +145,7 @@ func (s *server) start(ctx context.Context) error {
 func (s *server) startToxiproxy(ctx context.Context) error {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // its toxics also log past the server's own logger
 	s.toxic = toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l, err := listen(ctx, "127.0.0.1:0")
+	l, err := listen(ctx, cmp.Or(s.config.API, anyPort))
 	if err != nil {
 		return err
 	}

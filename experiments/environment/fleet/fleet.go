@@ -146,10 +146,11 @@ func (f *Fleet) Add(ctx context.Context, n int) error {
 		f.started++
 		index := f.started
 		f.mu.Unlock()
-		r := &replica{fleet: f, name: environment.ReplicaName(f.Subject.Name, index)}
+		name := environment.ReplicaName(f.Subject.Name, index)
+		r := &replica{fleet: f, Keeper: Keeper{Target: name, Journal: f.Journal}}
 		fresh[i] = r
 		group.Go(func() (err error) {
-			r.unit, err = f.New(gctx, index, r.name)
+			r.unit, err = f.New(gctx, index, r.Target)
 			return err
 		})
 	}
@@ -166,7 +167,7 @@ func (f *Fleet) Add(ctx context.Context, n int) error {
 	}
 	group, gctx = errgroup.WithContext(ctx)
 	for _, r := range fresh {
-		member := balancer.Backend{Name: r.name, Addresses: r.unit.Addresses, Probe: r.probe}
+		member := balancer.Backend{Name: r.Target, Addresses: r.unit.Addresses, Probe: r.probe}
 		f.Balancer.Add(member) //nolint:contextcheck // it is probed as long as the balancer lives
 		group.Go(func() error { return r.Start(gctx) })
 	}
@@ -184,14 +185,14 @@ func (f *Fleet) Add(ctx context.Context, n int) error {
 // awaitRotation returns when new connections go to a replica that is ready.
 func (f *Fleet) awaitRotation(ctx context.Context, r *replica) error {
 	for range 20 {
-		if f.Balancer.In(r.name) {
+		if f.Balancer.In(r.Target) {
 			return nil
 		}
-		if err := f.Balancer.Check(ctx, r.name); err != nil {
-			return fmt.Errorf("wait for %s: %w", r.name, err)
+		if err := f.Balancer.Check(ctx, r.Target); err != nil {
+			return fmt.Errorf("wait for %s: %w", r.Target, err)
 		}
 	}
-	return fmt.Errorf("%s was ready once, and not again right after%s", r.name, Printed(r.unit.Lines))
+	return fmt.Errorf("%s was ready once, and not again right after%s", r.Target, Printed(r.unit.Lines))
 }
 
 // Replicas are the replicas that there are now, also stopped ones.
@@ -255,13 +256,13 @@ func (f *Fleet) dismiss(ctx context.Context, r *replica) error {
 	if err == nil {
 		err = r.Terminate(ctx, f.grace())
 	}
-	if r.running() != nil {
+	if r.Running() != nil {
 		return err // still there, and still ours to stop
 	}
 	f.mu.Lock()
 	f.replicas = slices.DeleteFunc(f.replicas, func(o *replica) bool { return o == r })
 	f.mu.Unlock()
-	f.Balancer.Remove(r.name)
+	f.Balancer.Remove(r.Target)
 	return errors.Join(err, r.end(ctx))
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// migrate runs the .sql files of a folder as the owner, in the order of their
+// Migrate runs the .sql files of a folder as the owner, in the order of their
 // names. An empty folder name stands for none.
-func (s *Server) migrate(ctx context.Context, folder string) (err error) {
+func (d Database) Migrate(ctx context.Context, connect Connect, folder string) (err error) {
 	if folder == "" {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (s *Server) migrate(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := s.connect(ctx, Owner, s.template.Database)
+	c, err := connect(ctx, Owner, d.Name)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,18 +111,10 @@ func (s *Server) bringUp(ctx context.Context, d subject.Dependency) error {
 		}
 		return err
 	}
-	c, err := s.connect(ctx, Superuser, s.template.Database)
-	if err != nil {
+	if err := s.database().Open(ctx, s.connect); err != nil {
 		return err
 	}
-	// A password in a statement is not logged: log_statement is none.
-	err = execAll(ctx, c,
-		"ALTER ROLE "+quote(Owner)+" PASSWORD "+literal(s.ownerPassword),
-		"ALTER ROLE "+quote(s.template.Service)+" PASSWORD "+literal(s.servicePassword))
-	if err := errors.Join(err, c.Close(ctx)); err != nil {
-		return fmt.Errorf("set the roles' passwords: %w", err)
-	}
-	return s.migrate(ctx, d.Migrations)
+	return s.database().Migrate(ctx, s.connect, d.Migrations)
 }
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
@@ -283,18 +274,13 @@ func (s *Server) ServiceDSN() string { return s.References(s.Address())["url"] }
 // References are what a subject may refer to, by the part after the
 // dependency's name, for a server that is reached at address.
 func (s *Server) References(address string) map[string]string {
-	host, port, _ := strings.Cut(address, ":")
-	dsn := func(user, password string) string {
-		u := url.URL{
-			Scheme: "postgres", User: url.UserPassword(user, password), Host: address,
-			Path: "/" + s.template.Database, RawQuery: "sslmode=disable",
-		}
-		return u.String()
-	}
-	return map[string]string{
-		"url": dsn(s.template.Service, s.servicePassword), "owner_url": dsn(Owner, s.ownerPassword),
-		"host": host, "port": port, "address": address,
-		"user": s.template.Service, "password": s.servicePassword, "database": s.template.Database,
+	return s.database().References(address)
+}
+
+func (s *Server) database() Database {
+	return Database{
+		Name: s.template.Database, Service: s.template.Service,
+		OwnerPassword: s.ownerPassword, ServicePassword: s.servicePassword,
 	}
 }
 

@@ -177,35 +177,22 @@ func (t *Template) fill(ctx context.Context, h Host, dir, data string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, s.end(context.WithoutCancel(ctx), fast)) }()
-	c, err := s.connect(ctx, Superuser, Superuser)
+	if err := s.database().Make(ctx, s.connect); err != nil {
+		return err
+	}
+	c, err := s.connect(ctx, Superuser, t.Database)
 	if err != nil {
 		return err
 	}
-	owner, service, db := quote(Owner), quote(t.Service), quote(t.Database)
-	err = execAll(ctx, c,
-		"CREATE ROLE "+owner+" LOGIN", "CREATE ROLE "+service+" LOGIN",
-		"CREATE DATABASE "+db+" OWNER "+owner, "GRANT CONNECT ON DATABASE "+db+" TO "+service)
-	if err := errors.Join(err, c.Close(ctx)); err != nil {
-		return fmt.Errorf("make the service's database: %w", err)
-	}
-	if c, err = s.connect(ctx, Superuser, t.Database); err != nil {
-		return err
-	}
 	defer c.Close(ctx)
-	rights := "ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " GRANT "
-	statements := []string{
-		"ALTER SCHEMA public OWNER TO " + owner,
-		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO " + service,
-		rights + "SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + service,
-		rights + "USAGE, SELECT ON SEQUENCES TO " + service, rights + "USAGE ON SCHEMAS TO " + service,
-	}
+	var statements []string
 	if t.Database != Superuser {
 		statements = append(statements, "DROP DATABASE postgres")
 	}
 	statements = append(statements, "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'",
 		"DROP DATABASE template0", "CHECKPOINT")
 	if err := execAll(ctx, c, statements...); err != nil {
-		return fmt.Errorf("make the service's roles: %w", err)
+		return fmt.Errorf("drop what nobody needs: %w", err)
 	}
 	return nil
 }

@@ -8,18 +8,15 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/gobuild"
+	"github.com/seatrial/seatrial/experiments/environment/host"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
-	"github.com/seatrial/seatrial/experiments/environment/spawn"
-	"github.com/seatrial/seatrial/experiments/environment/watcher"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
@@ -29,19 +26,12 @@ type Backend struct {
 	// AllowRemote permits tcp dependencies that are not on loopback.
 	AllowRemote bool
 
-	mu        sync.Mutex
-	host      *host
-	builds    map[string]string // by buildKey, to the binary
-	templates map[string]*postgres.Template
-	serial    int
-	closed    bool
-}
+	once    sync.Once
+	host    *host.Host
+	builder *gobuild.Builder
 
-// host is what all environments of a backend share: the watcher, which is
-// started before everything else, and the thread that starts processes.
-type host struct {
-	watcher *watcher.Watcher
-	spawner *spawn.Spawner
+	mu        sync.Mutex
+	templates map[string]*postgres.Template
 }
 
 var _ environment.Backend = (*Backend)(nil)
@@ -55,7 +45,7 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 	if err := b.check(s); err != nil {
 		return err
 	}
-	if _, err := b.open(ctx); err != nil {
+	if err := b.open(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -75,36 +65,23 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 }
 
 // open starts the watcher and the spawner where they are not there yet.
-func (b *Backend) open(ctx context.Context) (*host, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, errors.New("the process backend has been closed")
-	}
-	if b.host == nil {
-		w, err := watcher.Start(ctx, "")
-		if err != nil {
-			return nil, err
-		}
-		b.host = &host{watcher: w, spawner: spawn.New(w)}
-	}
-	return b.host, nil
+func (b *Backend) open(ctx context.Context) error {
+	b.once.Do(func() {
+		b.host = &host.Host{}
+		b.builder = &gobuild.Builder{Host: b.host}
+	})
+	return b.host.Open(ctx)
 }
 
-// folder makes a new folder below the scratch folder.
-func (b *Backend) folder(ctx context.Context, name string) (string, error) {
-	h, err := b.open(ctx)
-	if err != nil {
-		return "", err
+// build returns the file of the service's program, built anew when asked or
+// when it has not been built yet.
+func (b *Backend) build(
+	ctx context.Context, s *subject.Subject, progress environment.Progress, anew bool,
+) (string, error) {
+	if s.Service.Build == nil {
+		return gobuild.FindCommand(s)
 	}
-	b.mu.Lock()
-	b.serial++
-	dir := filepath.Join(h.watcher.Scratch(), name+strconv.Itoa(b.serial))
-	b.mu.Unlock()
-	if err := os.Mkdir(dir, 0o711); err != nil { //nolint:gosec // servers run as another user pass through it
-		return "", fmt.Errorf("make a scratch folder: %w", err)
-	}
-	return dir, nil
+	return b.builder.Build(ctx, s, progress, anew)
 }
 
 // template is what a postgres dependency's data directory is copied from.
@@ -118,16 +95,12 @@ func (b *Backend) template(
 	if t != nil {
 		return t, nil
 	}
-	h, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	scratch, err := b.folder(ctx, "t")
+	scratch, err := b.host.Folder(ctx, "t")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	t, err = postgres.Prepare(ctx, postgres.Host{Spawner: h.spawner, Scratch: scratch, Progress: progress}, d)
+	t, err = postgres.Prepare(ctx, postgres.Host{Spawner: b.host.Spawner(), Scratch: scratch, Progress: progress}, d)
 	if err != nil {
 		return nil, err
 	}
@@ -147,15 +120,14 @@ func (b *Backend) Start(
 	if err := b.check(s); err != nil {
 		return nil, err
 	}
-	h, err := b.open(ctx)
+	if err := b.open(ctx); err != nil {
+		return nil, err
+	}
+	dir, err := b.host.Folder(ctx, "e")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := b.folder(ctx, "e")
-	if err != nil {
-		return nil, err
-	}
-	e := newEnvironment(b, h, s, rec, o, dir)
+	e := newEnvironment(b, b.host, s, rec, o, dir)
 	if err := e.up(ctx); err != nil {
 		return nil, errors.Join(err, e.Stop(context.WithoutCancel(ctx)))
 	}
@@ -165,14 +137,6 @@ func (b *Backend) Start(
 // Close ends the watcher, which kills what is left and removes the scratch
 // folder. Caches stay. It is safe to call twice.
 func (b *Backend) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	if b.host == nil {
-		return nil
-	}
-	err := b.host.watcher.Close()
-	b.host.spawner.Close()
-	b.host = nil
-	return err
+	b.once.Do(func() { b.host = &host.Host{} })
+	return b.host.Close()
 }

@@ -60,7 +60,7 @@ func bareServer(b *testing.B, backend *Backend, d subject.Dependency) time.Durat
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir, err := backend.folder(b.Context(), "bare")
+	dir, err := backend.host.Folder(b.Context(), "bare")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func bareServer(b *testing.B, backend *Backend, d subject.Dependency) time.Durat
 	defer lease.Release()
 	began := time.Now()
 	server, err := postgres.Start(b.Context(), t, postgres.Config{
-		Dependency: d, Dir: dir, Port: lease.Port, Spawner: backend.host.spawner, Lines: spawn.NewLines("bare", nil, nil),
+		Dependency: d, Dir: dir, Port: lease.Port, Spawner: backend.host.Spawner(), Lines: spawn.NewLines("bare", nil, nil),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
@@ -56,15 +55,4 @@ func (b *Backend) checkDependency(d subject.Dependency) error {
 		return nil
 	}
 	return fmt.Errorf("%s: the process environment knows no kind of dependency called %q", d.Name, d.Kind)
-}
-
-// serviceDir is the service's folder, absolute.
-func serviceDir(s *subject.Subject) string { return resolve(s.Dir, s.Service.Dir) }
-
-// resolve makes a path absolute that starts from dir.
-func resolve(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(dir, path)
 }

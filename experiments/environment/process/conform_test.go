@@ -11,6 +11,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/environmenttest"
+	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -28,7 +29,7 @@ func TestConform(t *testing.T) {
 func TestWithoutRedisServer(t *testing.T) {
 	dir := t.TempDir()
 	for _, tool := range []string{"go", "git", "gcc"} {
-		if path, err := lookProgram("", tool); err == nil {
+		if path, err := gobuild.Find("", tool); err == nil {
 			if err := os.Symlink(path, filepath.Join(dir, tool)); err != nil {
 				t.Fatal(err)
 			}
@@ -91,13 +92,20 @@ func TestCommandAndFiles(t *testing.T) {
 	if err := b.Prepare(t.Context(), built, nil); err != nil {
 		t.Fatal(err)
 	}
-	first := b.builds[buildKey(built)]
-	if err := b.Prepare(t.Context(), built, nil); err != nil || b.builds[buildKey(built)] != first {
+	program := func() string {
+		file, err := b.build(t.Context(), built, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	first := program()
+	if err := b.Prepare(t.Context(), built, nil); err != nil || program() != first {
 		t.Error("an unchanged service was kept twice:", err)
 	}
 	s := bare("")
 	s.Service.Build = nil
-	s.Service.Command = []string{"sh", "-c", `. "$1/settings"; exec "$0"`, b.builds[buildKey(built)], "${scratch}"}
+	s.Service.Command = []string{"sh", "-c", `. "$1/settings"; exec "$0"`, first, "${scratch}"}
 	s.Service.Files = map[string]string{"settings": "export NAME=from-$(echo ${replica.name})\n"}
 	s.Service.Balancer.Mode = "http"
 	e, _ := start(t, b, s)
@@ -122,7 +130,7 @@ func TestACancelledStartLeavesNothing(t *testing.T) {
 	if _, err := b.Start(ctx, s, journal.NewMemory(journal.Header{}), environment.Options{Trial: "t1"}); err == nil {
 		t.Fatal("it came up")
 	}
-	scratch := b.host.watcher.Scratch()
+	scratch := b.host.Watcher().Scratch()
 	eventually(t, "nothing is left", func() bool { return len(leftovers(t, scratch)) == 0 })
 	if found, err := filepath.Glob(filepath.Join(scratch, "e*", "*")); err != nil || len(found) > 0 {
 		t.Error("left behind:", found, err)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -65,12 +66,12 @@ func (e *Environment) planPostgres(s *server, dir string) error {
 	s.direct = lease.Address()
 	d := s.dependency
 	if d.Migrations != "" {
-		d.Migrations = resolve(e.subject.Dir, d.Migrations)
+		d.Migrations = gobuild.Resolve(e.subject.Dir, d.Migrations)
 	}
 	config := postgres.Config{
-		Dependency: d, Dir: dir, Port: lease.Port, Env: e.marks(), Spawner: e.host.spawner,
+		Dependency: d, Dir: dir, Port: lease.Port, Env: e.marks(), Spawner: e.host.Spawner(),
 		Lines: e.lines(d.Name), Journal: e.journal,
-		OwnerPassword: rand.Text(), ServicePassword: rand.Text(), SharedMemory: e.host.watcher.AddSharedMemory,
+		OwnerPassword: rand.Text(), ServicePassword: rand.Text(), SharedMemory: e.host.Watcher().AddSharedMemory,
 	}
 	e.secrets.Add(config.OwnerPassword, config.ServicePassword)
 	s.start = func(ctx context.Context) error {
@@ -111,7 +112,7 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	s.direct = lease.Address()
 	s.redis = &redisServer{
 		name: s.dependency.Name, program: program, dir: dir, port: lease.Port, env: e.marks(), user: user,
-		spawner: e.host.spawner, lines: e.lines(s.dependency.Name), journal: e.journal,
+		spawner: e.host.Spawner(), lines: e.lines(s.dependency.Name), journal: e.journal,
 	}
 	s.start = func(ctx context.Context) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -128,7 +129,7 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	return nil
 }
 
-func (e *Environment) marks() []string { return e.host.watcher.Marks(e.options.Trial) }
+func (e *Environment) marks() []string { return e.host.Watcher().Marks(e.options.Trial) }
 
 func (e *Environment) lines(source string) *spawn.Lines {
 	return spawn.NewLines(source, e.journal, e.secrets)

@@ -12,6 +12,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
+	"github.com/seatrial/seatrial/experiments/environment/host"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/redact"
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -23,7 +24,7 @@ import (
 type Environment struct {
 	*fleet.Fleet
 	backend *Backend
-	host    *host
+	host    *host.Host
 	subject *subject.Subject
 	options environment.Options
 	journal *fleet.Gate
@@ -43,7 +44,7 @@ type Environment struct {
 var _ environment.Environment = (*Environment)(nil)
 
 func newEnvironment(
-	b *Backend, h *host, s *subject.Subject, rec journal.Recorder, o environment.Options, dir string,
+	b *Backend, h *host.Host, s *subject.Subject, rec journal.Recorder, o environment.Options, dir string,
 ) *Environment {
 	e := &Environment{
 		backend: b, host: h, subject: s, options: o, dir: dir,
@@ -95,7 +96,9 @@ func (e *Environment) lease() (*ports.Lease, error) {
 }
 
 // Target returns a dependency or a replica by name.
-func (e *Environment) Target(name string) (faults.Target, error) { return fleet.Target(e.Targets(), name) }
+func (e *Environment) Target(name string) (faults.Target, error) {
+	return fleet.Target(e.Targets(), name)
+}
 
 // Targets are all dependencies in the subject's order, then all replicas.
 func (e *Environment) Targets() []faults.Target {

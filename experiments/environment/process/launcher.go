@@ -10,19 +10,14 @@ import (
 	"syscall"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/host"
 	"github.com/seatrial/seatrial/experiments/environment/reexec"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 )
 
-const agentRole = "agent"
-
-var _ = reexec.Register(agentRole, func(ctx context.Context, _ []string) error {
-	return agent.Main(ctx, os.Stdin, os.Stdout)
-})
-
 // launcher starts agents as child processes of this program in another role.
 type launcher struct {
-	host  *host
+	host  *host.Host
 	lines *spawn.Lines
 	trial string
 }
@@ -37,7 +32,7 @@ type agentProcess struct {
 
 // Launch implements [agent.Launcher].
 func (l *launcher) Launch(ctx context.Context, c agent.Config) (agent.Process, error) {
-	cmd, err := reexec.Command(context.WithoutCancel(ctx), agentRole)
+	cmd, err := reexec.Command(context.WithoutCancel(ctx), agent.Role)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +46,8 @@ func (l *launcher) Launch(ctx context.Context, c agent.Config) (agent.Process, e
 	}
 	defer outRead.Close()
 	cmd.Stdin, cmd.Stdout = inRead, outWrite
-	cmd.Env = append(cmd.Env, l.host.watcher.Marks(l.trial)...)
-	p, err := l.host.spawner.StartCommand(cmd, l.lines, nil)
+	cmd.Env = append(cmd.Env, l.host.Watcher().Marks(l.trial)...)
+	p, err := l.host.Spawner().StartCommand(cmd, l.lines, nil)
 	_ = inRead.Close()
 	_ = outWrite.Close()
 	if err != nil {

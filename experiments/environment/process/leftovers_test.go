@@ -27,12 +27,11 @@ const victimEnv = "SEATRIAL_TEST_VICTIM"
 func victim() int {
 	ctx := context.Background()
 	b := &Backend{}
-	h, err := b.open(ctx)
-	if err != nil {
+	if err := b.open(ctx); err != nil {
 		fmt.Println("error", err)
 		return 1
 	}
-	fmt.Println(h.watcher.Scratch(), h.watcher.PID())
+	fmt.Println(b.host.Watcher().Scratch(), b.host.Watcher().PID())
 	for {
 		e, err := b.Start(ctx, tiny(), journal.NewMemory(journal.Header{}), environment.Options{Trial: "victim"})
 		if err != nil {

@@ -376,7 +376,7 @@ func TestTheServiceDoesNotComeUp(t *testing.T) {
 					t.Errorf("got %v, want %q in one line", err, want)
 				}
 			}
-			left, err := os.ReadDir(b.host.watcher.Scratch())
+			left, err := os.ReadDir(b.host.Watcher().Scratch())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
+	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/render"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
@@ -58,7 +59,7 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 			}
 			spec := spec
 			spec.Exited = exited
-			p, err := e.host.spawner.Start(spec)
+			p, err := e.host.Spawner().Start(spec)
 			if err != nil {
 				return nil, err
 			}
@@ -90,7 +91,7 @@ func (e *Environment) spec(index int, name string, ports map[string]int) (spawn.
 	if service.Build == nil {
 		args = slices.Concat(service.Command[1:], service.Args)
 	}
-	spec := spawn.Spec{Path: e.program, Dir: serviceDir(e.subject)}
+	spec := spawn.Spec{Path: e.program, Dir: gobuild.Dir(e.subject)}
 	var err error
 	if spec.Args, err = scope.Strings(args); err != nil {
 		return spec, fmt.Errorf("service.args: %w", err)
@@ -119,7 +120,7 @@ func replicaValues(index int, name, scratch string, ports map[string]int) map[st
 // scope holds what is the same for all replicas.
 func (e *Environment) scope(direct bool) render.Scope {
 	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
-	return s.With(map[string]string{"dir": serviceDir(e.subject)})
+	return s.With(map[string]string{"dir": gobuild.Dir(e.subject)})
 }
 
 // baseEnv is what every process of the service gets beside its own entries.
@@ -181,7 +182,7 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 		return err
 	}
 	spec := spawn.Spec{
-		Path: words[0], Args: words[1:], Dir: serviceDir(e.subject), Line: e.lines("before"),
+		Path: words[0], Args: words[1:], Dir: gobuild.Dir(e.subject), Line: e.lines("before"),
 		Env: append(append(e.baseEnv(scratch), shared...), own...),
 	}
 	if words[0] == "service" {
@@ -189,7 +190,7 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 		if e.subject.Service.Build == nil {
 			spec.Args = slices.Concat(e.subject.Service.Command[1:], words[1:])
 		}
-	} else if spec.Path, err = lookProgram(serviceDir(e.subject), words[0]); err != nil {
+	} else if spec.Path, err = gobuild.Find(gobuild.Dir(e.subject), words[0]); err != nil {
 		return err
 	}
 	within := c.Within
@@ -199,7 +200,7 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 	limit := fmt.Errorf("it did not end within %v", within)
 	bounded, cancel := context.WithTimeoutCause(ctx, within, limit)
 	defer cancel()
-	exit, err := e.host.spawner.Run(bounded, spec)
+	exit, err := e.host.Spawner().Run(bounded, spec)
 	if err != nil && errors.Is(context.Cause(bounded), limit) {
 		err = limit
 	}

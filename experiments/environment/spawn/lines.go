@@ -3,6 +3,7 @@ package spawn
 import (
 	"bufio"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -88,8 +89,9 @@ func (l *Lines) take(stream string, raw []byte, cut bool, now time.Time) {
 	l.lost = 0
 }
 
-// end records how many lines were lost last, in an entry without a line.
-func (l *Lines) end() {
+// End records how many lines were lost last, in an entry without a line; it is
+// for when all streams have ended.
+func (l *Lines) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lost > 0 {
@@ -150,14 +152,19 @@ type reader struct {
 
 func (r *reader) run() {
 	defer close(r.done)
+	r.lines.Follow(r.stream, r.pipe)
+}
+
+// Follow takes down one stream, stdout or stderr, to its end.
+func (l *Lines) Follow(stream string, from io.Reader) {
 	// More than a line's bound, so that a secret that lies across the bound is
 	// still recognised.
-	in := bufio.NewReaderSize(r.pipe, 2*LineBytes)
+	in := bufio.NewReaderSize(from, 2*LineBytes)
 	for {
 		line, err := in.ReadSlice('\n')
 		cut := errors.Is(err, bufio.ErrBufferFull)
 		if len(line) > 0 {
-			r.lines.take(r.stream, trimEnd(line), cut, time.Now())
+			l.take(stream, trimEnd(line), cut, time.Now())
 		}
 		for errors.Is(err, bufio.ErrBufferFull) { // the rest of an overlong line
 			_, err = in.ReadSlice('\n')

@@ -215,6 +215,6 @@ func (p *Process) drain() {
 		_ = r.pipe.Close()
 	}
 	if len(p.readers) > 0 {
-		p.readers[0].lines.end() // all readers share them
+		p.readers[0].lines.End() // all readers share them
 	}
 }

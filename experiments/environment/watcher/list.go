@@ -13,10 +13,14 @@ type list struct {
 	processes map[int]uint64 // pid to start time
 	paths     map[string]bool
 	shm       map[int]bool
+	cleaners  map[string]bool
 }
 
 func newList(scratch string) *list {
-	return &list{scratch: scratch, processes: map[int]uint64{}, paths: map[string]bool{}, shm: map[int]bool{}}
+	return &list{
+		scratch: scratch, processes: map[int]uint64{}, paths: map[string]bool{}, shm: map[int]bool{},
+		cleaners: map[string]bool{},
+	}
 }
 
 // apply takes one order down. A path outside the scratch folder is ignored,
@@ -28,6 +32,8 @@ func (l *list) apply(o order) {
 		l.processes[o.PID] = o.Start
 	case o.PID != 0:
 		delete(l.processes, o.PID)
+	case o.Cleaner != "":
+		l.cleaners[o.Cleaner] = true
 	case o.Shm != 0 && add:
 		l.shm[o.Shm] = true
 	case o.Shm != 0:

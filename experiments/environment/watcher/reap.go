@@ -43,7 +43,8 @@ func find(ctx context.Context, parent string) ([]Leftover, error) {
 			found = append(found, Leftover{Scratch: dir})
 		}
 	}
-	return found, nil
+	others, err := foreign(ctx)
+	return append(others, found...), err
 }
 
 // reap looks again after it has removed something: what was killed may have
@@ -61,7 +62,7 @@ func reap(ctx context.Context, parent string) ([]Leftover, error) {
 				all = append(all, l)
 			}
 		}
-		if err := reapAll(found, makers); err != nil || len(found) == 0 {
+		if err := reapAll(ctx, found, makers); err != nil || len(found) == 0 {
 			return all, joined(err, removeSegments(ctx, makers))
 		}
 	}
@@ -70,16 +71,19 @@ func reap(ctx context.Context, parent string) ([]Leftover, error) {
 
 // reapAll removes what was found, and notes which processes may have made
 // shared memory.
-func reapAll(found []Leftover, makers map[int]uint64) error {
+func reapAll(ctx context.Context, found []Leftover, makers map[int]uint64) error {
 	var errs []error
 	for _, l := range found {
+		if l.cleaner != "" {
+			errs = append(errs, cleaners[l.cleaner].Clear(ctx, l.Scratch))
+		}
 		if l.PID != 0 {
 			makers[l.PID] = 0
 			errs = append(errs, procs.Kill(l.PID))
 		}
 	}
 	for _, l := range found {
-		if l.PID == 0 {
+		if l.PID == 0 && l.cleaner == "" {
 			for _, pid := range postmasters(l.Scratch) {
 				makers[pid] = 0
 			}

@@ -54,7 +54,7 @@ func (l *list) clear() error {
 			_ = procs.Kill(pid)
 		}
 	}
-	err := killMarked(l.scratch)
+	err := joined(killMarked(l.scratch), l.clean())
 	for _, id := range segmentsOf(l.processes) {
 		l.shm[id] = true
 	}
@@ -94,15 +94,21 @@ func killMarked(scratch string) error {
 	return nil
 }
 
-// Leftover is a process or a folder that outlived its seatrial.
+// Leftover is a process, a folder or something else (a container) that outlived
+// its seatrial.
 type Leftover struct {
-	PID     int    // zero for a folder
+	PID     int    // zero for anything but a process
+	Other   string // what it is, when it is neither process nor folder
 	Trial   string // the trial's id, where the process still tells it
 	Scratch string // the scratch folder it belongs to
+	cleaner string // who removes it, when it is neither process nor folder
 }
 
 // String is the leftover in a few words.
 func (l Leftover) String() string {
+	if l.Other != "" {
+		return l.Other + " of trial " + l.Trial
+	}
 	if l.PID == 0 {
 		return "folder " + l.Scratch
 	}

@@ -49,6 +49,8 @@ type order struct {
 	// Shm is a System V shared memory segment, which a killed PostgreSQL
 	// leaves behind.
 	Shm int `json:"shm,omitempty"`
+	// Cleaner is the name of one to call at the end.
+	Cleaner string `json:"cleaner,omitempty"`
 }
 
 // Watcher is a watcher at work, seen from seatrial.

@@ -1,4 +1,6 @@
-package process
+// Package gobuild has the go command compile a subject's service, and finds
+// programs that are there already.
+package gobuild
 
 import (
 	"bufio"
@@ -13,25 +15,34 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/host"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/watcher"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
-// build returns the file of the service's program, built anew when asked or
+// Builder compiles services; what has not changed keeps its file.
+type Builder struct {
+	Host *host.Host
+	// Env stands over this process's environment: "CGO_ENABLED=0".
+	Env []string
+
+	mu     sync.Mutex
+	builds map[string]string // by key, to the binary
+}
+
+// Build returns the file of the service's program, built anew when asked or
 // when it has not been built yet.
-func (b *Backend) build(
+func (b *Builder) Build(
 	ctx context.Context, s *subject.Subject, progress environment.Progress, anew bool,
 ) (string, error) {
-	if s.Service.Build == nil {
-		return findProgram(s)
-	}
-	key := buildKey(s)
+	key := b.key(s)
 	b.mu.Lock()
 	file := b.builds[key]
 	b.mu.Unlock()
@@ -76,26 +87,38 @@ func contentSum(file string) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// findProgram finds the first word of the service's command: on the PATH, or
+// FindCommand finds the first word of the service's command: on the PATH, or
 // from the service's folder when it holds a slash.
-func findProgram(s *subject.Subject) (string, error) {
-	file, err := lookProgram(serviceDir(s), s.Service.Command[0])
+func FindCommand(s *subject.Subject) (string, error) {
+	file, err := Find(Dir(s), s.Service.Command[0])
 	if err != nil {
 		return "", fmt.Errorf("service.command: %w", err)
 	}
 	return file, nil
 }
 
-func lookProgram(dir, name string) (string, error) {
+// Find finds a program, from a folder when its name holds a slash.
+func Find(dir, name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) {
-		name = resolve(dir, name)
+		name = Resolve(dir, name)
 	}
 	return exec.LookPath(name)
 }
 
-func buildKey(s *subject.Subject) string {
+// Dir is the service's folder, absolute.
+func Dir(s *subject.Subject) string { return Resolve(s.Dir, s.Service.Dir) }
+
+// Resolve makes a path absolute that starts from dir.
+func Resolve(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+func (b *Builder) key(s *subject.Subject) string {
 	build := s.Service.Build
-	parts := append([]string{serviceDir(s), build.Package, build.Overlay}, build.Tags...)
+	parts := append([]string{Dir(s), build.Package, build.Overlay, strings.Join(b.Env, " ")}, build.Tags...)
 	sum := sha256.Sum256([]byte(strings.Join(append(append(parts, ""), build.Flags...), "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
@@ -103,8 +126,8 @@ func buildKey(s *subject.Subject) string {
 // compile has the go command build the service. Without an overlay it builds to
 // a fixed place in the cache, where go sees that a binary is up to date and
 // need not link it again; what runs is a copy.
-func (b *Backend) compile(ctx context.Context, s *subject.Subject, key string) (string, error) {
-	dir, err := b.folder(ctx, "b")
+func (b *Builder) compile(ctx context.Context, s *subject.Subject, key string) (string, error) {
+	dir, err := b.Host.Folder(ctx, "b")
 	if err != nil {
 		return "", err
 	}
@@ -141,9 +164,8 @@ func programName(pkg string) string {
 	return name
 }
 
-func (b *Backend) goBuild(ctx context.Context, s *subject.Subject, dir, target string) error {
-	h, err := b.open(ctx)
-	if err != nil {
+func (b *Builder) goBuild(ctx context.Context, s *subject.Subject, dir, target string) error {
+	if err := b.Host.Open(ctx); err != nil {
 		return err
 	}
 	build := s.Service.Build
@@ -152,7 +174,7 @@ func (b *Backend) goBuild(ctx context.Context, s *subject.Subject, dir, target s
 		args = append(args, "-tags", strings.Join(build.Tags, ","))
 	}
 	if build.Overlay != "" {
-		args = append(args, "-overlay", resolve(s.Dir, build.Overlay))
+		args = append(args, "-overlay", Resolve(s.Dir, build.Overlay))
 	}
 	args = append(append(args, build.Flags...), build.Package)
 	cmd := exec.Command("go", args...) //nolint:noctx // killed below, with its group
@@ -164,10 +186,11 @@ func (b *Backend) goBuild(ctx context.Context, s *subject.Subject, dir, target s
 		return err
 	}
 	defer output.Close()
-	cmd.Dir, cmd.Stdout, cmd.Stderr = serviceDir(s), output, output
+	cmd.Dir, cmd.Stdout, cmd.Stderr = Dir(s), output, output
 	// A go command that is killed leaves its own temporary files behind.
-	cmd.Env = append(os.Environ(), watcher.ScratchEnv+"="+h.watcher.Scratch(), "GOTMPDIR="+dir)
-	p, err := h.spawner.StartCommand(cmd, nil, nil)
+	cmd.Env = append(os.Environ(), b.Env...)
+	cmd.Env = append(cmd.Env, watcher.ScratchEnv+"="+b.Host.Watcher().Scratch(), "GOTMPDIR="+dir)
+	p, err := b.Host.Spawner().StartCommand(cmd, nil, nil)
 	if err != nil {
 		return err
 	}

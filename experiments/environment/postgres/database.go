@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Database is the service's database on a server, wherever that runs: its name,
+// the service's own role beside the owner's, and their passwords.
+type Database struct {
+	Name, Service                  string
+	OwnerPassword, ServicePassword string
+}
+
+// Connect opens a connection to a database of a server as a role.
+type Connect func(ctx context.Context, role, database string) (*pgx.Conn, error)
+
+// References are what a subject may refer to, by the part after the
+// dependency's name, for a server that is reached at address.
+func (d Database) References(address string) map[string]string {
+	host, port, _ := strings.Cut(address, ":")
+	dsn := func(user, password string) string {
+		u := url.URL{
+			Scheme: "postgres", User: url.UserPassword(user, password), Host: address,
+			Path: "/" + d.Name, RawQuery: "sslmode=disable",
+		}
+		return u.String()
+	}
+	return map[string]string{
+		"url": dsn(d.Service, d.ServicePassword), "owner_url": dsn(Owner, d.OwnerPassword),
+		"host": host, "port": port, "address": address,
+		"user": d.Service, "password": d.ServicePassword, "database": d.Name,
+	}
+}
+
+// Make makes the roles and the database, and gives the service its rights.
+func (d Database) Make(ctx context.Context, connect Connect) error {
+	owner, service, db := quote(Owner), quote(d.Service), quote(d.Name)
+	err := each(ctx, connect, Superuser,
+		"CREATE ROLE "+owner+" LOGIN", "CREATE ROLE "+service+" LOGIN",
+		"CREATE DATABASE "+db+" OWNER "+owner, "GRANT CONNECT ON DATABASE "+db+" TO "+service)
+	if err != nil {
+		return fmt.Errorf("make the service's database: %w", err)
+	}
+	rights := "ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " GRANT "
+	err = each(ctx, connect, d.Name,
+		"ALTER SCHEMA public OWNER TO "+owner,
+		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO "+service,
+		rights+"SELECT, INSERT, UPDATE, DELETE ON TABLES TO "+service,
+		rights+"USAGE, SELECT ON SEQUENCES TO "+service, rights+"USAGE ON SCHEMAS TO "+service)
+	if err != nil {
+		return fmt.Errorf("make the service's roles: %w", err)
+	}
+	return nil
+}
+
+// Open sets the roles' passwords, so that they can be used.
+func (d Database) Open(ctx context.Context, connect Connect) error {
+	// A password in a statement is not logged: log_statement is none.
+	err := each(ctx, connect, d.Name,
+		"ALTER ROLE "+quote(Owner)+" PASSWORD "+literal(d.OwnerPassword),
+		"ALTER ROLE "+quote(d.Service)+" PASSWORD "+literal(d.ServicePassword))
+	if err != nil {
+		return fmt.Errorf("set the roles' passwords: %w", err)
+	}
+	return nil
+}
+
+// each executes statements as the superuser on one connection.
+func each(ctx context.Context, connect Connect, database string, statements ...string) error {
+	c, err := connect(ctx, Superuser, database)
+	if err != nil {
+		return err
+	}
+	return errors.Join(execAll(ctx, c, statements...), c.Close(ctx))
+}
