@@ -194,24 +194,3 @@ func TestAgentGuard(t *testing.T) {
 	m.Record(journal.Entry{At: 7 * sec, Body: journal.AgentReplaced{Reason: "API wedged"}})
 	expect(t, (&AgentGuard{}).Detect(m), Unknown, "replaced at 7s", "API wedged")
 }
-
-func TestActivityGuard(t *testing.T) {
-	sampled := func(target string, from, to journal.Instant) *journal.Memory {
-		m := fixture(func(h *journal.Header) { h.Method[0].Target = target })
-		step(m, 0, faultFrom, faultTo)
-		for at := sec / 10; at < 20*sec; at += sec / 10 {
-			if at < from || at >= to {
-				m.Record(journal.Entry{At: at, On: "db", Body: journal.Activity{}})
-			} else {
-				m.Record(journal.Entry{At: at, On: "db", Body: journal.Activity{Err: "shutting down"}})
-			}
-		}
-		return m
-	}
-	expect(t, (&ActivityGuard{}).Detect(sampled("payments", 0, 0)), Held)
-	expect(t, (&ActivityGuard{}).Detect(sampled("payments", 6*sec, 8*sec)), Unknown, "not sampled for 2.1s until 8s")
-	expect(t, (&ActivityGuard{}).Detect(sampled("db", 6*sec, 8*sec)), Held)
-	expect(t, (&ActivityGuard{}).Detect(sampled("db", 16*sec, 18*sec)), Unknown, "until 18s")
-	expect(t, (&ActivityGuard{}).Detect(fixture()), Unknown, "sampled 0 times")
-	expect(t, (&ActivityGuard{}).Detect(fixture(func(h *journal.Header) { h.Dependencies = nil })), NotApplicable)
-}

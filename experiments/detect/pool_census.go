@@ -19,6 +19,10 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 			lock.Target, lock.window.From, lock.window.To, c.trouble())
 		return
 	}
+	if c.gap > activityGap {
+		d.doubt("pg_stat_activity of %s was not sampled for %s until %v, while its table was locked%s; who waited then is "+
+			"not known", lock.Target, brief(c.gap), c.gapEnd, c.trouble())
+	}
 	if p.MaxOpen == 0 {
 		d.add(measured("backends_waiting_max", float64(c.most), "1", c.samples))
 		d.doubt("the owner has not said how many connections a replica may open, nor do its metrics: promise "+
@@ -52,6 +56,10 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 	}
 }
 
+// activityGap is the longest time without a sample that is borne; there should
+// be twenty or more in it, and the catalogue locks the table for 5 s at least.
+const activityGap = 2 * time.Second
+
 // census is how many backends of the service waited on a lock, sample by
 // sample.
 type census struct {
@@ -62,6 +70,8 @@ type census struct {
 	who     string // the group of the most
 	worst   Evidence
 	err     string
+	gap     time.Duration // the longest within the window without a sample
+	gapEnd  journal.Instant
 }
 
 func (c census) trouble() string {
@@ -81,11 +91,19 @@ func takeCensus(j journal.Journal, on string, w journal.Window, replicas []strin
 	} else if by := tellApart(j, on, w, replicas); by != nil {
 		group, c.share = by, 1
 	}
+	last := w.From
+	missed := func(until journal.Instant) {
+		if gap := until.Sub(last); gap > c.gap {
+			c.gap, c.gapEnd = gap, until
+		}
+		last = until
+	}
 	for e, a := range activities(j, on, w) {
 		if a.Err != "" {
 			c.err = a.Err
 			continue
 		}
+		missed(e.At)
 		now := map[string]int{}
 		for _, b := range a.Backends {
 			now[group(b)] += one(b.WaitType == "Lock")
@@ -104,6 +122,7 @@ func takeCensus(j journal.Journal, on string, w journal.Window, replicas []strin
 		}
 		c.samples++
 	}
+	missed(w.To)
 	return c
 }
 

@@ -175,6 +175,14 @@ func TestPoolBound(t *testing.T) {
 			failAfter(30)(m)
 		}, Unknown, "make the experiment's recovery longer"},
 		{"no samples", 10, 1, 503, func(m *made) { without[journal.Activity](m) }, Unknown, "could not be sampled"},
+		{"a gap in the samples", 10, 1, 503, func(m *made) {
+			replace(m, func(e journal.Entry, a journal.Activity) journal.Body {
+				if e.At > secs(6) && e.At < secs(8) {
+					return journal.Activity{Err: "too many clients already"}
+				}
+				return a
+			})
+		}, Unknown, "who waited then is not known"},
 		{"no requests", 10, 1, 503, func(m *made) { m.requests = nil }, Unknown, "0 were sent"},
 		{"not in force", 10, 1, 503, func(m *made) { without[journal.StepEvent](m) }, Unknown, "was never in force"},
 		{"no step", 10, 1, 503, func(m *made) { m.header.Method = nil }, Unknown, "has no table_lock step"},

@@ -193,17 +193,4 @@ var (
 	_ = madeUpAs("guard_agent/unknown-replaced", soundly(nil, func(m *journal.Memory) {
 		m.Record(journal.Entry{At: 7 * sec, On: "agent", Body: journal.AgentReplaced{Reason: "its API did not answer"}})
 	}))
-	_ = madeUpAs("guard_activity/held-sampled", soundly(nil, activity(0)))
-	_ = madeUpAs("guard_activity/unknown-gap", soundly(nil, activity(7*sec)))
 )
-
-// activity samples the database ten times a second, but for 2 s from the gap.
-func activity(gap journal.Instant) func(*journal.Memory) {
-	return func(m *journal.Memory) {
-		for at := sec / 10; at < 20*sec; at += sec / 10 {
-			if gap == 0 || at < gap || at > gap+2*sec {
-				m.Record(journal.Entry{At: at, On: "db", Body: journal.Activity{}})
-			}
-		}
-	}
-}
