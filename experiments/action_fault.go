@@ -81,6 +81,13 @@ func (a *FaultAction) Witness(j journal.Journal, target string, w journal.Window
 	return a.Fault.Witness(j, target, w)
 }
 
+// taps reports whether the fault can break a postgres dependency only with a
+// wire tap before it.
+func (a *FaultAction) taps() bool {
+	bare := plannedPostgres{named: named{"postgres", subject.Postgres}}
+	return a.Fault.Supports(bare) != nil && a.Fault.Supports(plannedTapped{plannedPostgres: bare}) == nil
+}
+
 // The planned targets stand for a target of one kind before there is one. They
 // have the capabilities that the kind can have in any backend; only their name
 // and kind may be asked.
@@ -91,6 +98,10 @@ type (
 		proxied
 		sql
 		process
+	}
+	plannedTapped struct {
+		plannedPostgres
+		tapped
 	}
 	plannedRedis struct {
 		named
@@ -116,6 +127,11 @@ type (
 	}
 	dialled struct{ faults.Dialled }
 	sql     struct{ faults.SQL }
+	tapped  struct{ wire }
+	wire    interface {
+		Interfere(ctx context.Context, id string, i faults.Interference) error
+		LeaveAlone(ctx context.Context, id string) error
+	}
 	stub    struct{ faults.Stub }
 	process struct {
 		faults.Signalled
@@ -141,7 +157,7 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 		n := named{target, d.Kind}
 		switch d.Kind {
 		case subject.Postgres:
-			return plannedPostgres{named: n}, nil
+			return plannedTapped{plannedPostgres: plannedPostgres{named: n}}, nil
 		case subject.Redis:
 			return plannedRedis{named: n}, nil
 		case subject.HTTP:
@@ -163,7 +179,8 @@ var (
 		faults.SQL
 		faults.Signalled
 		faults.Restartable
-	} = plannedPostgres{}
+		faults.Tapped
+	} = plannedTapped{}
 	_ interface {
 		faults.Proxied
 		faults.Dialled

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
@@ -156,7 +157,28 @@ func (p *planner) build() error {
 		}
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })
+	p.tap()
 	return p.times()
+}
+
+// tap puts wire taps before the subject's databases when a fault or a detector
+// needs them.
+func (p *planner) tap() {
+	needed := slices.ContainsFunc(p.Steps, func(s PlannedStep) bool {
+		a, ok := s.Do.(*FaultAction)
+		return ok && a.taps()
+	}) || slices.ContainsFunc(p.Experiment.Expect, func(x Expectation) bool {
+		info, _ := detect.Describe(x.Kind)
+		return info.Statements
+	})
+	if !needed {
+		return
+	}
+	p.Subject.Dependencies = slices.Clone(p.Subject.Dependencies)
+	for i := range p.Subject.Dependencies {
+		d := &p.Subject.Dependencies[i]
+		d.Wire.Tap = d.Wire.Tap || d.Kind == subject.Postgres
+	}
 }
 
 // reason says why the plan is not applicable; the first reason stays.

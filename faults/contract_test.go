@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent/agenttest"
+	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
-	stopPostgres()
+	postgrestest.Stop()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // Toxiproxy's client uses it
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -81,6 +82,20 @@ var contracts = map[string]contract{
 	"table_lock":         {&faults.TableLock{Within: 5 * time.Second}, postgresStage, false},
 	"connection_flood":   {&faults.ConnectionFlood{}, postgresStage, false},
 	"terminate_backends": {&faults.TerminateBackends{}, postgresStage, false},
+
+	"sql_error": {
+		&faults.SQLError{SQLState: "40001", Statements: faults.Statements{Match: "^select count"}},
+		wireStage, false,
+	},
+	"cut_result": {
+		&faults.CutResult{AfterRows: 2, Statements: faults.Statements{Match: "generate_series", Ratio: 0.5}},
+		wireStage, false,
+	},
+	"lost_commit": {&faults.LostCommit{Statements: faults.Statements{Ratio: 0.5}}, wireStage, false},
+	"slow_ready": {
+		&faults.SlowReady{Delay: 20 * time.Millisecond, Statements: faults.Statements{Match: "^insert"}},
+		wireStage, false,
+	},
 
 	"pause":     {&faults.Pause{}, replicaStage, true},
 	"kill":      {&faults.Kill{}, replicaStage, true},

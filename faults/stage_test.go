@@ -20,6 +20,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/environment/agent/agenttest"
+	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
@@ -214,13 +215,31 @@ func (d database) ServiceDSN() string                           { return d.servi
 
 var _ faults.SQL = database{}
 
+// wired is a database with a wire tap.
+type wired struct {
+	database
+	tap faults.Tapped
+}
+
+func (w wired) Interfere(ctx context.Context, id string, i faults.Interference) error {
+	return w.tap.Interfere(ctx, id, i)
+}
+func (w wired) LeaveAlone(ctx context.Context, id string) error { return w.tap.LeaveAlone(ctx, id) }
+
+var _ faults.Tapped = wired{}
+
 // postgresStage is a database with a service that uses it and opens connections
 // now and then.
-func postgresStage(t *testing.T) *stage {
-	upstream := startPostgres(t)
+func postgresStage(t *testing.T) *stage { return databaseStage(t, nil) }
+
+// wireStage is the same with a wire tap before it.
+func wireStage(t *testing.T) *stage { return databaseStage(t, &agent.WireConfig{}) }
+
+func databaseStage(t *testing.T, wire *agent.WireConfig) *stage {
+	upstream := postgrestest.Start(t)
 	rec := journal.NewMemory(journal.Header{})
 	a := superviseAgent(t, agent.Config{Trial: "t1", Run: "r1", Proxies: []agent.ProxyConfig{
-		{Name: "db", Kind: "postgres", Listen: "127.0.0.1:0", Upstream: upstream},
+		{Name: "db", Kind: "postgres", Listen: "127.0.0.1:0", Upstream: upstream, Wire: wire},
 	}}, rec)
 	dsn := func(user, address string) string {
 		return "postgres://" + user + "@" + address + "/app?sslmode=disable"
@@ -228,11 +247,15 @@ func postgresStage(t *testing.T) *stage {
 	d := a.Dependency("db")
 	target := database{d, dsn("postgres", upstream), dsn("app_service", upstream)}
 	proxied := dsn("app_service", d.ProxyAddress())
-	s := &stage{target: target, rec: rec, agent: a, working: func() error {
+	s := &stage{target: target, rec: rec, agent: a}
+	if tapped, ok := a.Tapped("db"); ok {
+		s.target = wired{target, tapped}
+	}
+	s.working = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		return query(ctx, proxied, 1)
-	}}
+	}
 	for range 3 {
 		s.tasks = append(s.tasks, each(10*time.Millisecond, func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -256,8 +279,12 @@ func query(ctx context.Context, dsn string, n int) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for range n {
-		if _, err := conn.Exec(ctx, "SELECT count(*) FROM orders"); err != nil {
-			return err
+		for _, q := range []string{
+			"SELECT count(*) FROM orders", "SELECT generate_series(1, 3)", "INSERT INTO orders VALUES (1)",
+		} {
+			if _, err := conn.Exec(ctx, q); err != nil {
+				return err
+			}
 		}
 		pause(15 * time.Millisecond)
 	}

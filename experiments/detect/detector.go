@@ -71,6 +71,9 @@ type Info struct {
 	Checklist []string // items of the production checklist
 	Class     Class
 	Summary   string // one line, for list and schema
+	// Statements says that it reads what the wire tap records, so that a plan
+	// which asks for it puts one before the databases.
+	Statements bool
 }
 
 type registration struct {

@@ -159,7 +159,7 @@ func (c checker) values(at string, texts map[string]string, ofReplica bool) {
 // own are the keys that only one kind of dependency has.
 var own = map[string]string{
 	"bin": Postgres, "migrations": Postgres, "database": Postgres, "user": Postgres,
-	"durable": Postgres, "settings": Postgres, "routes": HTTP, "address": TCP,
+	"durable": Postgres, "settings": Postgres, "wire": Postgres, "routes": HTTP, "address": TCP,
 }
 
 // reserved are names that references use for something else.
@@ -183,6 +183,9 @@ func (c checker) dependencies() {
 			if kind := own[key]; c.d.Has(at+"."+key) && kind != dep.Kind {
 				c.wrong(at+"."+key, "it to be left out", "%s is for kind %s, and %s is of kind %s", key, kind, dep.Name, dep.Kind)
 			}
+		}
+		if c.d.Has(at + ".wire.tls") {
+			c.oneOf(at+".wire.tls", dep.Wire.TLS, TLSRefused, TLSAnswered)
 		}
 		c.address(at, dep)
 		c.routes(at+".routes", dep.Routes)

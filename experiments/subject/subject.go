@@ -159,6 +159,8 @@ type Dependency struct {
 	Durable bool `yaml:"durable" json:"durable,omitempty"`
 	// Settings are added to postgresql.conf.
 	Settings map[string]string `yaml:"settings" json:"settings,omitempty"`
+	// Wire is about the wire tap before postgres.
+	Wire Wire `yaml:"wire" json:"wire,omitzero"`
 
 	// Routes are the answers of the stub, for http. Default: 200 to anything.
 	Routes []Route `yaml:"routes" json:"routes,omitempty"`
@@ -166,6 +168,23 @@ type Dependency struct {
 	// Address is host:port of what is there already, for tcp.
 	Address string `yaml:"address" json:"address,omitempty"`
 }
+
+// Wire is about the wire tap: a relay that understands postgres' protocol,
+// records statements (never their values) and can shape their answers.
+type Wire struct {
+	// Tap puts it before the server in every experiment. Default false: only in
+	// those that need it.
+	Tap bool `yaml:"tap" json:"tap,omitempty"`
+	// TLS says what a service is told that asks for TLS: refuse (default), as
+	// by a server without a certificate, or answer, with one that the tap made.
+	TLS string `yaml:"tls" json:"tls,omitempty"`
+}
+
+// Values of [Wire].TLS.
+const (
+	TLSAnswered = "answer"
+	TLSRefused  = "refuse"
+)
 
 // Route is one answer of a programmable HTTP dependency.
 type Route struct {

@@ -49,6 +49,9 @@ type ProxyConfig struct {
 	// Upstream is the dependency's address. Empty: the stub or Redis of the
 	// same name in this agent.
 	Upstream string `json:"upstream,omitempty"`
+	// Wire puts a wire tap before the upstream, which must be given and speak
+	// PostgreSQL's protocol. Nil: none.
+	Wire *WireConfig `json:"wire,omitempty"`
 }
 
 // StubConfig is one programmable HTTP dependency.
@@ -126,6 +129,9 @@ func (c Config) check() error {
 		}
 		if p.Upstream == "" && !local[p.Name] {
 			return fmt.Errorf("proxy %q has no upstream, and no stub or redis of that name is here", p.Name)
+		}
+		if p.Wire != nil && (p.Upstream == "" || p.Kind != subject.Postgres) {
+			return fmt.Errorf("proxy %q: a wire tap stands before a postgres server with an address", p.Name)
 		}
 	}
 	return nil

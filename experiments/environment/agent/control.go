@@ -48,6 +48,8 @@ func (s *server) startControl(ctx context.Context) error {
 	mux.HandleFunc("POST /flush", s.handleFlush)
 	mux.HandleFunc("PUT /stubs/{stub}/behaviours/{id}", s.handleBehaviour)
 	mux.HandleFunc("DELETE /stubs/{stub}/behaviours/{id}", s.handleBehaviour)
+	mux.HandleFunc("PUT /taps/{tap}/interferences/{id}", s.handleInterference)
+	mux.HandleFunc("DELETE /taps/{tap}/interferences/{id}", s.handleInterference)
 	mux.HandleFunc("PUT /proxies/{proxy}/hold", s.handleHold)
 	mux.HandleFunc("DELETE /proxies/{proxy}/hold", s.handleHold)
 	mux.HandleFunc("PUT /proxies/{proxy}/linger", s.handleLinger)

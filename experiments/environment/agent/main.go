@@ -21,6 +21,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/rs/zerolog"
 
+	"github.com/seatrial/seatrial/experiments/environment/agent/wiretap"
 	"github.com/seatrial/seatrial/experiments/environment/reexec"
 )
 
@@ -46,6 +47,7 @@ type server struct {
 	tallies *tallyBook
 	stubs   map[string]*stub
 	redis   map[string]*miniredis.Miniredis
+	taps    map[string]*wiretap.Tap
 	toxic   *toxiproxy.ApiServer
 	api     *http.Server // Toxiproxy's
 	control *http.Server
@@ -107,6 +109,7 @@ func newServer(c Config) *server {
 		tallies: newTallyBook(prefix, names, clk, l),
 		stubs:   map[string]*stub{},
 		redis:   map[string]*miniredis.Miniredis{},
+		taps:    map[string]*wiretap.Tap{},
 		shake: Handshake{
 			PID: os.Getpid(), Counters: prefix,
 			Proxies: map[string]string{}, Stubs: map[string]string{}, Redis: map[string]string{},
@@ -134,6 +137,9 @@ func (s *server) start(ctx context.Context) error {
 		s.redis[c.Name] = m
 		s.shake.Redis[c.Name] = m.Addr()
 	}
+	if err := s.startTaps(ctx); err != nil {
+		return err
+	}
 	if err := s.startToxiproxy(ctx); err != nil {
 		return err
 	}
@@ -153,7 +159,9 @@ func (s *server) startToxiproxy(ctx context.Context) error {
 	s.api = serve(l, s.toxic.Routes())
 	for _, p := range s.config.Proxies {
 		upstream := p.Upstream
-		if upstream == "" {
+		if t := s.taps[p.Name]; t != nil {
+			upstream = t.Address()
+		} else if upstream == "" {
 			upstream = s.local(p.Name)
 		}
 		address, err := createProxy(ctx, s.shake.ToxiproxyURL, p, upstream, s.tallies.key(p.Name))
@@ -182,6 +190,9 @@ func (s *server) stop() {
 	s.holds.releaseAll()
 	if s.toxic != nil {
 		_ = s.toxic.Collection.Clear()
+	}
+	for _, t := range s.taps {
+		t.Close()
 	}
 	for _, st := range s.stubs {
 		_ = st.http.Close()

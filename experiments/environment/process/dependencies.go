@@ -149,6 +149,9 @@ func (e *Environment) startAgent(ctx context.Context) error {
 			c.Redis = append(c.Redis, agent.RedisConfig{Name: d.Name, Listen: "127.0.0.1:0"})
 		default:
 			proxy.Upstream = s.direct
+			if d.Wire.Tap {
+				proxy.Wire = &agent.WireConfig{TLS: d.Wire.TLS == subject.TLSAnswered}
+			}
 		}
 		c.Proxies = append(c.Proxies, proxy)
 	}
@@ -174,7 +177,11 @@ func (e *Environment) target(s *server) (faults.Target, error) {
 	}
 	switch {
 	case s.dependency.Kind == subject.Postgres:
-		return &postgresTarget{Dependency: d, server: s}, nil
+		t := &postgresTarget{Dependency: d, server: s}
+		if wire, ok := e.agent.Tapped(name); ok {
+			return &tappedTarget{postgresTarget: t, wire: wire}, nil
+		}
+		return t, nil
 	case s.redis != nil:
 		return redisTarget{Dependency: d, redisServer: s.redis}, nil
 	case s.dependency.Kind == subject.HTTP:

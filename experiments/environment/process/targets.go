@@ -43,6 +43,22 @@ func (t *postgresTarget) WaitExit(ctx context.Context) error { return t.server.p
 // Restart implements [faults.Restartable].
 func (t *postgresTarget) Restart(ctx context.Context) error { return t.server.postgres.Restart(ctx) }
 
+// tappedTarget is a PostgreSQL server with a wire tap before it.
+type tappedTarget struct {
+	*postgresTarget
+	wire agent.Tapped
+}
+
+// Interfere implements [faults.Tapped].
+func (t *tappedTarget) Interfere(ctx context.Context, id string, i faults.Interference) error {
+	return t.wire.Interfere(ctx, id, i)
+}
+
+// LeaveAlone implements [faults.Tapped].
+func (t *tappedTarget) LeaveAlone(ctx context.Context, id string) error {
+	return t.wire.LeaveAlone(ctx, id)
+}
+
 // redisTarget is a redis-server behind its proxy.
 type redisTarget struct {
 	*agent.Dependency
@@ -55,6 +71,9 @@ var (
 	_ faults.SQL         = (*postgresTarget)(nil)
 	_ faults.Signalled   = (*postgresTarget)(nil)
 	_ faults.Restartable = (*postgresTarget)(nil)
+	_ faults.SQL         = (*tappedTarget)(nil)
+	_ faults.Restartable = (*tappedTarget)(nil)
+	_ faults.Tapped      = (*tappedTarget)(nil)
 	_ faults.Proxied     = redisTarget{}
 	_ faults.Dialled     = redisTarget{}
 	_ faults.Signalled   = redisTarget{}

@@ -1,4 +1,6 @@
-package faults_test
+// Package postgrestest starts one real PostgreSQL server for the tests of a
+// package.
+package postgrestest
 
 import (
 	"context"
@@ -28,21 +30,25 @@ var server struct {
 	cmd     *exec.Cmd
 }
 
-// startPostgres starts it once, and skips the test where there is none.
-func startPostgres(t *testing.T) string {
+// Start starts it once and returns its address; where there are no server
+// binaries it skips the test. It trusts everybody on 127.0.0.1, and has a
+// database app with a table orders, which the role app_service may use. Call
+// [Stop] at the end of TestMain.
+func Start(t testing.TB) string {
 	t.Helper()
-	bin, err := postgresBin()
+	bin, err := Bin()
 	if err != nil {
 		t.Skip(err)
 	}
-	server.once.Do(func() { server.err = bootPostgres(bin) })
+	server.once.Do(func() { server.err = boot(bin) })
 	if server.err != nil {
 		t.Fatal(server.err)
 	}
 	return server.address
 }
 
-func postgresBin() (string, error) {
+// Bin is the folder of the newest server binaries on this machine.
+func Bin() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
 	}
@@ -70,12 +76,12 @@ func unprivileged() (*syscall.Credential, error) {
 	return nil, errors.New("root cannot run PostgreSQL, and there is no user postgres or nobody")
 }
 
-func bootPostgres(bin string) error {
+func boot(bin string) error {
 	who, err := unprivileged()
 	if err != nil {
 		return err
 	}
-	if server.dir, err = os.MkdirTemp("", "seatrial-faults-"); err != nil {
+	if server.dir, err = os.MkdirTemp("", "seatrial-postgrestest-"); err != nil {
 		return err
 	}
 	if who != nil {
@@ -119,7 +125,7 @@ func populate() error {
 			return err
 		}
 		cancel()
-		pause(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 	return err
 }
@@ -138,8 +144,8 @@ func execute(ctx context.Context, database string, statements ...string) error {
 	return nil
 }
 
-// stopPostgres ends it and removes its folder.
-func stopPostgres() {
+// Stop ends it and removes its folder.
+func Stop() {
 	if server.cmd != nil && server.cmd.Process != nil {
 		_ = server.cmd.Process.Signal(syscall.SIGINT)
 		_ = server.cmd.Wait()
