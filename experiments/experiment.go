@@ -5,6 +5,7 @@ package experiments
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/detect"
@@ -92,7 +93,7 @@ type Step struct {
 	// themselves, and for faults until the end of the method.
 	For time.Duration
 	// On names the target: a dependency's name or kind (http, postgres, redis,
-	// tcp), "replica" (one, drawn from the seed), "replicas" (each of them) or
+	// tcp; of a second kind, the first dependency), "replica" (one, drawn from the seed), "replicas" (each of them) or
 	// a replica's name.
 	On string
 	// Class is fault, operation or probe; Kind the name it is registered
@@ -163,9 +164,9 @@ type Loader interface {
 	// Resubmit sends writes several times under their keys, and records what
 	// became of each submission.
 	Resubmit(ctx context.Context, spec ResubmitSpec) error
-	// WithBody is what a hit of the traffic would ask for that has a body: the
-	// first request that has one, filled in for an attack and a number.
-	WithBody(attack string, seq uint64) (loadgen.Target, error)
+	// Target is what a hit of an attack would ask for: the named request of the
+	// traffic, filled in for the hit's number.
+	Target(route, attack string, seq uint64) (loadgen.Target, error)
 }
 
 // AttackSpec is an attack that an action wants.
@@ -184,6 +185,10 @@ type AttackSpec struct {
 	HangUpAfter time.Duration
 	// NewConnections opens a connection for every hit.
 	NewConnections bool
+	// Header is sent in place of what the traffic's own holds.
+	Header http.Header
+	// ForwardedFor sends an X-Forwarded-For with each hit, another one each time.
+	ForwardedFor bool
 	// Replica sends to one replica directly. Empty: through the balancer.
 	Replica string
 }

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -15,11 +16,13 @@ import (
 // With a replica as target it goes to that replica directly, else through the
 // balancer.
 type Attack struct {
-	// Rate in hits a second. Zero: Count or Capacity says how many.
+	// Rate in hits a second. Zero: Count, Capacity or RateLimit says how many.
 	Rate float64 `yaml:"rate" json:"rate,omitempty"`
 	// Capacity is a factor: the rate is so many times the capacity that an
 	// earlier measure_capacity step has found.
 	Capacity float64 `yaml:"capacity" json:"capacity,omitempty"`
+	// RateLimit is a factor: the rate is so many times the promised rate_limit.
+	RateLimit float64 `yaml:"rate_limit" json:"rate_limit,omitempty"`
 	// Count is a number of hits, sent evenly over the step's for, or at once
 	// where that is zero.
 	Count int `yaml:"count" json:"count,omitempty"`
@@ -37,6 +40,12 @@ type Attack struct {
 	HangUpAfter time.Duration `yaml:"hang_up_after" json:"hang_up_after,omitempty"`
 	// NewConnections opens a connection for every hit.
 	NewConnections bool `yaml:"new_connections" json:"new_connections,omitempty"`
+	// Caller is whose hits they are: the number, from 1, of one of the traffic's
+	// callers. Zero: the traffic's own.
+	Caller int `yaml:"caller" json:"caller,omitempty"`
+	// ForwardedFor sends an X-Forwarded-For header with each hit, with another
+	// address each time.
+	ForwardedFor bool `yaml:"forwarded_for" json:"forwarded_for,omitempty"`
 
 	step   string // set by the plan
 	length time.Duration
@@ -52,6 +61,8 @@ func (a *Attack) String() string {
 	switch {
 	case a.Capacity > 0:
 		fmt.Fprintf(&b, "attack at %g × the measured capacity", a.Capacity)
+	case a.RateLimit > 0:
+		fmt.Fprintf(&b, "attack at %g × the promised rate limit", a.RateLimit)
 	case a.Count > 0:
 		fmt.Fprintf(&b, "attack of %d hits", a.Count)
 	default:
@@ -72,19 +83,28 @@ func (a *Attack) String() string {
 	if a.NewConnections {
 		b.WriteString(", a new connection each")
 	}
+	if a.Caller > 0 {
+		fmt.Fprintf(&b, ", as caller %d", a.Caller)
+	}
+	if a.ForwardedFor {
+		b.WriteString(", forwarded for another address each")
+	}
 	return b.String()
 }
 
 // Validate says what is wrong with the parameters.
 func (a *Attack) Validate() error {
 	given := 0
-	for _, set := range []bool{a.Rate > 0, a.Capacity > 0, a.Count > 0} {
+	for _, set := range []bool{a.Rate > 0, a.Capacity > 0, a.RateLimit > 0, a.Count > 0} {
 		if set {
 			given++
 		}
 	}
 	if given != 1 {
-		return fmt.Errorf("attack: exactly one of rate, capacity and count must be given")
+		return fmt.Errorf("attack: exactly one of rate, capacity, rate_limit and count must be given")
+	}
+	if a.Caller < 0 {
+		return fmt.Errorf("attack: caller is a number from 1 on, or 0 for the traffic's own")
 	}
 	return nil
 }
@@ -94,10 +114,27 @@ func (a *Attack) Supports(s *subject.Subject, target string) error {
 	if err := a.Validate(); err != nil {
 		return err
 	}
+	if a.RateLimit > 0 && s.Promises.RateLimit == 0 {
+		return fmt.Errorf("attack: the promises do not say what rate_limit there is for one caller")
+	}
+	if known := s.Traffic.Callers; a.Caller > 0 && (known == nil || a.Caller > len(known.Values)) {
+		return fmt.Errorf("attack: traffic.callers does not say who caller %d is: it names the header by which the rate "+
+			"limit knows a caller, and values of it", a.Caller)
+	}
 	if target == "" {
 		return nil
 	}
 	return onReplica(s, target)
+}
+
+// caller is the header by which the service knows the attack's caller.
+func (a *Attack) caller(s *subject.Subject) http.Header {
+	if a.Caller == 0 {
+		return nil
+	}
+	h := http.Header{}
+	h.Set(s.Traffic.Callers.Header, s.Traffic.Callers.Values[a.Caller-1])
+	return h
 }
 
 // Start sends the hits; it returns at once. The rate and what was offered are
@@ -107,6 +144,10 @@ func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context)
 		Name: x.Step, Rate: a.Rate, For: a.length, Count: a.Count,
 		Routes: a.Routes, Uses: a.Uses, Timeout: a.Timeout,
 		HangUpAfter: a.HangUpAfter, NewConnections: a.NewConnections, Replica: x.Target,
+		Header: a.caller(x.Plan.Subject), ForwardedFor: a.ForwardedFor,
+	}
+	if a.RateLimit > 0 {
+		spec.Rate = a.RateLimit * float64(x.Plan.Subject.Promises.RateLimit)
 	}
 	if a.Heaviest {
 		spec.Routes = heaviest(x, a.Routes)

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ type fakeLoader struct {
 	loops     []ClosedLoopSpec
 	resubmits []ResubmitSpec
 	perSecond float64
-	body      loadgen.Target
+	targets   map[string]loadgen.Target // by the request's name
 	err       error
 }
 
@@ -91,7 +92,9 @@ func (f *fakeLoader) Resubmit(_ context.Context, s ResubmitSpec) error {
 	return f.err
 }
 
-func (f *fakeLoader) WithBody(string, uint64) (loadgen.Target, error) { return f.body, f.err }
+func (f *fakeLoader) Target(route, _ string, _ uint64) (loadgen.Target, error) {
+	return f.targets[route], f.err
+}
 
 // fakes are an execution of a step "it" with two replicas and nothing real.
 func fakes() (*Execution, *fakeEnvironment, *fakeLoader, *journal.Memory) {
@@ -157,6 +160,14 @@ func TestAttackSends(t *testing.T) {
 			},
 			offered: map[string]float64{"it offered": 100},
 		},
+		"times the rate limit": {
+			attack: Attack{RateLimit: 5, Caller: 2, ForwardedFor: true},
+			want: AttackSpec{
+				Name: "it", Rate: 100, For: 5 * time.Second, Header: http.Header{"X-Api-Key": {"second"}}, ForwardedFor: true,
+				Replica: "orders-1",
+			},
+			offered: map[string]float64{},
+		},
 		"capacity not measured": {attack: Attack{Capacity: 2}, err: "add measure_capacity"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +176,8 @@ func TestAttackSends(t *testing.T) {
 			x.Measured = func(name string) (journal.Quantity, bool) {
 				return journal.Quantity{Value: tt.capacity}, name == QuantityCapacity && tt.capacity > 0
 			}
+			x.Plan.Subject.Promises.RateLimit = 20
+			x.Plan.Subject.Traffic.Callers = &loadgen.Callers{Header: "x-api-key", Values: []string{"first", "second"}}
 			tt.attack.bind("it", 5*time.Second)
 			errorIs(t, carryOut(t, &tt.attack, x), tt.err)
 			if tt.err != "" {
@@ -178,6 +191,20 @@ func TestAttackSends(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAttackOfCallers wants the subject to say who they are and what they may.
+func TestAttackOfCallers(t *testing.T) {
+	s := &subject.Subject{Promises: journal.DefaultPromises()}
+	errorIs(t, (&Attack{RateLimit: 5}).Supports(s, ""), "what rate_limit there is")
+	s.Promises.RateLimit = 20
+	errorIs(t, (&Attack{RateLimit: 5}).Supports(s, ""), "")
+	errorIs(t, (&Attack{RateLimit: 5, Caller: 1}).Supports(s, ""), "who caller 1 is")
+	s.Traffic.Callers = &loadgen.Callers{Header: "X-Api-Key", Values: []string{"first", "second"}}
+	errorIs(t, (&Attack{RateLimit: 5, Caller: 2}).Supports(s, ""), "")
+	errorIs(t, (&Attack{RateLimit: 5, Caller: 3}).Supports(s, ""), "who caller 3 is")
+	errorIs(t, (&Attack{RateLimit: 5, Count: 3}).Validate(), "exactly one of")
+	errorIs(t, (&Attack{Rate: 5, Caller: -1}).Validate(), "from 1 on")
 }
 
 func TestMeasureCapacity(t *testing.T) {

@@ -35,10 +35,7 @@ func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, err := kindOf(resolved)
-	if err != nil {
-		return nil, fmt.Errorf("plan %s: %w", e.Name, err)
-	}
+	kind := kindOf(resolved)
 	if kind == "" {
 		d := usedOnly(resolved, s)
 		return planFor(resolved, s, seed, d.Kind, d.Name)
@@ -61,30 +58,19 @@ func NewPlan(e Experiment, s *subject.Subject, seed uint64) ([]Plan, error) {
 	return plans, nil
 }
 
-// kindOf is the one dependency kind that the experiment is instantiated for;
-// empty when it names none.
-func kindOf(e Experiment) (string, error) {
-	kind := ""
-	add := func(word string) error {
-		if !slices.Contains(dependencyKinds, word) {
-			return nil
-		}
-		if kind != "" && kind != word {
-			return fmt.Errorf("its steps name two kinds of dependencies, %s and %s; name the dependencies of one instead",
-				kind, word)
-		}
-		kind = word
-		return nil
-	}
+// kindOf is the dependency kind that the experiment is instantiated for: the
+// first that its steps name, else that of its load; empty when they name none.
+// Of another kind a step takes the first dependency that there is.
+func kindOf(e Experiment) string {
 	for _, step := range e.Method {
-		if err := add(step.On); err != nil {
-			return "", err
+		if slices.Contains(dependencyKinds, step.On) {
+			return step.On
 		}
 	}
-	if kind != "" {
-		return kind, nil // what uses says is then of the same kind, or the first of another
+	if slices.Contains(dependencyKinds, e.Load.Uses) {
+		return e.Load.Uses
 	}
-	return kind, add(e.Load.Uses)
+	return ""
 }
 
 // usedOnly is the dependency that the load of an experiment names whose steps

@@ -167,6 +167,19 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
+// TestTwoKinds is planned for each dependency of the first kind, with the first
+// of the second.
+func TestTwoKinds(t *testing.T) {
+	e := decoded(t, step("{on: http, for: 1s, fault: hang}\n  - {name: y, on: postgres, for: 1s, fault: table_lock}"))
+	plans := planned(t, e)
+	if len(plans) != 1 || plans[0].Name != "x/payments" || plans[0].NotApplicable != "" {
+		t.Fatalf("%d plans, the first %s: %s", len(plans), plans[0].Name, plans[0].NotApplicable)
+	}
+	if a, b := plans[0].Steps[0].Target, plans[0].Steps[1].Target; a != "payments" || b != "postgres" {
+		t.Errorf("targets %q and %q", a, b)
+	}
+}
+
 func TestReplicaIsDrawnFromTheSeed(t *testing.T) {
 	e := decoded(t, sampleExperiment)
 	seen := map[string]bool{}
@@ -238,11 +251,6 @@ func TestPlanErrors(t *testing.T) {
 			`no request of the traffic is called "creat"`,
 		},
 		"unknown uses": {step("{for: 1s, operation: {attack: {rate: 1, uses: pay}}}"), `no dependency called "pay"`},
-		"two kinds": {
-			step("{on: http, for: 1s, operation: {attack: {rate: 1}}}\n" +
-				"  - {name: y, on: redis, operation: {attack: {rate: 1}}}"),
-			"two kinds of dependencies, http and redis",
-		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

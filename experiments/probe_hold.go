@@ -1,19 +1,12 @@
 package experiments
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -22,41 +15,104 @@ import (
 	"github.com/seatrial/seatrial/loadgen"
 )
 
-// HoldConnections keeps connections to one replica open and looks what becomes
-// of them: idle ones, on which one request was answered; silent ones, on which
-// nothing was ever sent; and unfinished ones, on which a request's head and the
-// first half of its body were sent, and never the rest. A server that drains
+// HoldConnections keeps connections to one replica open, in ways in which
+// callers do not behave, and looks what becomes of them. A server that drains
 // well closes the idle ones, is not held up by the silent ones (net/http gives
-// those 5 s), and gives the unfinished ones up at a deadline.
+// those 5 s), and gives the unfinished ones up at a deadline. One that bounds
+// what callers may take of it closes all of them in time.
+//
+// Slow bodies are left out where no request of the traffic has a body, slow
+// readers where none is large.
 type HoldConnections struct {
-	// Idle, Silent and Unfinished are how many. Defaults 20, 1 and 0.
+	// Idle is how many are held on which one request was answered, Silent how
+	// many on which nothing was ever sent, Unfinished how many on which a
+	// request's head and the first half of its body were sent, and never the
+	// rest. Defaults 20, 1 and 0.
 	Idle       int `yaml:"idle" json:"idle,omitempty"`
 	Silent     int `yaml:"silent" json:"silent,omitempty"`
 	Unfinished int `yaml:"unfinished" json:"unfinished,omitempty"`
+	// SlowHeads is how many send a request's head a line at a time, without an
+	// end, SlowBodies how many a body a byte at a time. Default 0.
+	SlowHeads  int `yaml:"slow_heads" json:"slow_heads,omitempty"`
+	SlowBodies int `yaml:"slow_bodies" json:"slow_bodies,omitempty"`
+	// Every is how often these send something. Default 200ms.
+	Every time.Duration `yaml:"every" json:"every,omitempty"`
+	// SlowReaders is how many ask for a large answer, with a receive buffer of 8
+	// KiB, and read nothing of it for Pause; then they read what there is.
+	// Default 0.
+	SlowReaders int           `yaml:"slow_readers" json:"slow_readers,omitempty"`
+	Pause       time.Duration `yaml:"pause" json:"pause,omitempty"`
+	// Reopen opens another connection for each that the service has closed.
+	Reopen bool `yaml:"reopen" json:"reopen,omitempty"`
+
+	step   string // set by the plan
+	length time.Duration
 }
 
 var _ = registerAction(ClassProbe, "hold_connections", func() Action {
-	return &HoldConnections{Idle: 20, Silent: 1}
+	return &HoldConnections{Idle: 20, Silent: 1, Every: 200 * time.Millisecond}
 })
+
+func (h *HoldConnections) bind(step string, length time.Duration) { h.step, h.length = step, length }
+
+var _ bound = (*HoldConnections)(nil)
+
+// manner is one way of holding connections, and how many are held so.
+type manner struct {
+	name  string // as in the journal
+	count int
+}
+
+func (h *HoldConnections) manners() []manner {
+	return slices.DeleteFunc([]manner{
+		{journal.Idle, h.Idle},
+		{journal.Silent, h.Silent},
+		{journal.Unfinished, h.Unfinished},
+		{journal.SlowHead, h.SlowHeads},
+		{journal.SlowBody, h.SlowBodies},
+		{journal.SlowReader, h.SlowReaders},
+	}, func(m manner) bool { return m.count <= 0 })
+}
+
+// possible are the manners that the traffic has something for.
+func (h *HoldConnections) possible(t loadgen.Traffic) []manner {
+	return slices.DeleteFunc(h.manners(), func(m manner) bool {
+		return m.name == journal.SlowBody && !slices.ContainsFunc(t.Requests, hasBody) ||
+			m.name == journal.SlowReader && !slices.ContainsFunc(t.Requests, isLarge)
+	})
+}
+
+func hasBody(r loadgen.Request) bool { return r.Body != "" }
+
+func isLarge(r loadgen.Request) bool { return r.Large }
 
 // String is the probe in one line.
 func (h *HoldConnections) String() string {
 	var kinds []string
-	for _, k := range []struct {
-		n    int
-		what string
-	}{{h.Idle, "idle"}, {h.Silent, "silent"}, {h.Unfinished, "unfinished"}} {
-		if k.n > 0 {
-			kinds = append(kinds, fmt.Sprintf("%d %s", k.n, k.what))
-		}
+	for _, m := range h.manners() {
+		kinds = append(kinds, fmt.Sprintf("%d %s", m.count, m.name))
 	}
-	return "hold " + strings.Join(kinds, " and ") + " connections open"
+	text := "hold " + strings.Join(kinds, " and ") + " connections open"
+	if h.Reopen {
+		text += ", and open closed ones anew"
+	}
+	return text
 }
 
 // Validate says what is wrong with the parameters.
 func (h *HoldConnections) Validate() error {
-	if h.Idle < 0 || h.Silent < 0 || h.Unfinished < 0 || h.Idle+h.Silent+h.Unfinished == 0 {
-		return fmt.Errorf("hold_connections: idle, silent and unfinished must not be negative, nor all of them 0")
+	for _, n := range []int{h.Idle, h.Silent, h.Unfinished, h.SlowHeads, h.SlowBodies, h.SlowReaders} {
+		if n < 0 {
+			return errors.New("hold_connections: none of the numbers of connections may be negative")
+		}
+	}
+	switch {
+	case len(h.manners()) == 0:
+		return errors.New("hold_connections: no connection is to be held; give idle, silent, unfinished or a slow_… a number")
+	case h.SlowHeads+h.SlowBodies > 0 && h.Every <= 0:
+		return errors.New("hold_connections: slow senders need every: how often they send something")
+	case h.SlowReaders > 0 && h.Pause <= 0:
+		return errors.New("hold_connections: slow readers need a pause: for how long they read nothing")
 	}
 	return nil
 }
@@ -67,19 +123,18 @@ func (h *HoldConnections) Supports(s *subject.Subject, target string) error {
 		return err
 	}
 	if h.Unfinished > 0 && !slices.ContainsFunc(s.Traffic.Requests, hasBody) {
-		return fmt.Errorf("hold_connections: no request of the traffic has a body that could be left unfinished")
+		return errors.New("hold_connections: no request of the traffic has a body that could be left unfinished")
+	}
+	if len(h.possible(s.Traffic)) == 0 {
+		return errors.New("hold_connections: no request of the traffic has a body to be sent slowly, and none says that its " +
+			"answer is large")
 	}
 	return onReplica(s, target)
 }
 
-func hasBody(r loadgen.Request) bool { return r.Body != "" }
-
-// Start opens the connections; stop closes what is still open and records, as
-// measured quantities of the step, how many the service had closed by then
-// (idle_closed, silent_closed, unfinished_closed), how many of them by a reset
-// (idle_reset), and how many had been held (idle_held, silent_held,
-// unfinished_held). Unfinished requests are recorded as requests that were
-// cancelled.
+// Start opens the connections; stop closes what is still open. What became of
+// each is recorded when it ends, as a connection entry; unfinished requests also
+// as requests that were cancelled.
 func (h *HoldConnections) Start(ctx context.Context, x *Execution) (func(context.Context) error, error) {
 	rep, err := replica(x, x.Target)
 	if err != nil {
@@ -89,175 +144,27 @@ func (h *HoldConnections) Start(ctx context.Context, x *Execution) (func(context
 	if err != nil {
 		return nil, fmt.Errorf("hold connections: %w", err)
 	}
-	held := &holding{execution: x, base: base}
-	if err := h.open(ctx, held); err != nil {
-		held.close()
-		return nil, fmt.Errorf("hold connections to %s: %w", rep.Name(), err)
+	held := &holding{probe: h, execution: x, base: base, over: make(chan struct{})}
+	for _, m := range h.possible(x.Plan.Subject.Traffic) {
+		for range m.count {
+			if err := held.open(ctx, m.name); err != nil {
+				held.close()
+				return nil, fmt.Errorf("hold connections to %s: %w", rep.Name(), err)
+			}
+		}
 	}
 	return func(context.Context) error {
 		held.close()
-		for _, q := range held.quantities() {
-			x.Recorder.Record(journal.Entry{On: x.Step, Body: journal.Measured{Quantity: q}})
-		}
 		return nil
 	}, nil
 }
 
-func (h *HoldConnections) open(ctx context.Context, held *holding) error {
-	for _, k := range []struct {
-		n     int
-		kind  string
-		begin func(context.Context, *heldConn) error
-	}{{h.Idle, heldIdle, held.ask}, {h.Silent, heldSilent, nil}, {h.Unfinished, heldUnfinished, held.beginUpload}} {
-		for range k.n {
-			if err := held.open(ctx, k.kind, k.begin); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Witness asks for connections having been held.
 func (h *HoldConnections) Witness(j journal.Journal, _ string, _ journal.Window) error {
-	for _, q := range journal.Of[journal.Measured](j) {
-		if strings.HasSuffix(q.Name, "_held") && q.Value > 0 {
+	for _, c := range journal.Of[journal.Connection](j) {
+		if c.Step == h.step {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: no connection was held", faults.ErrNotInForce)
-}
-
-// Kinds of held connections, as their quantities are called.
-const (
-	heldIdle       = "idle"
-	heldSilent     = "silent"
-	heldUnfinished = "unfinished"
-)
-
-type heldConn struct {
-	net.Conn
-	kind          string
-	sent          journal.Request // of an unfinished one
-	closed, reset bool            // by the service
-}
-
-type holding struct {
-	execution *Execution
-	base      *url.URL
-	conns     []*heldConn
-	watchers  sync.WaitGroup
-}
-
-// open dials one connection, begins on it what its kind begins, and then
-// watches for the service's close.
-func (h *holding) open(ctx context.Context, kind string, begin func(context.Context, *heldConn) error) error {
-	d := net.Dialer{Timeout: heldWithin}
-	conn, err := d.DialContext(ctx, "tcp", h.base.Host)
-	if err != nil {
-		return err
-	}
-	c := &heldConn{Conn: conn, kind: kind}
-	h.conns = append(h.conns, c)
-	if begin != nil {
-		if err := c.SetDeadline(time.Now().Add(heldWithin)); err != nil {
-			return err
-		}
-		if err := errors.Join(begin(ctx, c), c.SetDeadline(time.Time{})); err != nil {
-			return err
-		}
-	}
-	h.watchers.Go(func() {
-		_, err := io.Copy(io.Discard, c)
-		c.closed = !errors.Is(err, net.ErrClosed)
-		c.reset = errors.Is(err, syscall.ECONNRESET)
-		h.record(c)
-	})
-	return nil
-}
-
-// heldWithin bounds the dial and what is begun on a connection.
-const heldWithin = 2 * time.Second
-
-// ask has one request answered.
-func (h *holding) ask(ctx context.Context, c *heldConn) error {
-	ready := h.base.JoinPath(h.execution.Plan.Subject.Service.Readiness.Path).String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ready, nil)
-	if err != nil {
-		return err
-	}
-	if err := req.Write(c); err != nil {
-		return err
-	}
-	res, err := http.ReadResponse(bufio.NewReader(c), req)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, res.Body)
-	return errors.Join(err, res.Body.Close())
-}
-
-// beginUpload sends the head of a request of the traffic and half of its body.
-func (h *holding) beginUpload(_ context.Context, c *heldConn) error {
-	t, err := h.execution.Load.WithBody(h.execution.Step, uint64(len(h.conns)))
-	if err != nil {
-		return err
-	}
-	now := h.execution.Recorder.Now()
-	c.sent = journal.Request{
-		Seq: uint64(len(h.conns)), Attack: h.execution.Step, Route: t.Route, Due: now, Sent: now,
-		Err: journal.ErrCanceled, Canceled: true,
-	}
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", t.Method, t.Path, h.base.Host, len(t.Body))
-	if err := t.Header.Write(&head); err != nil {
-		return err
-	}
-	head.WriteString("\r\n" + t.Body[:len(t.Body)/2])
-	_, err = c.Write(head.Bytes())
-	return err
-}
-
-// record takes an unfinished request down when its connection has ended.
-func (h *holding) record(c *heldConn) {
-	if c.kind == heldUnfinished {
-		c.sent.Done = h.execution.Recorder.Now()
-		h.execution.Recorder.Request(c.sent)
-	}
-}
-
-// close closes what is open and waits for the watchers.
-func (h *holding) close() {
-	for _, c := range h.conns {
-		_ = c.Close() // its watcher has the verdict; a second close is harmless
-	}
-	h.watchers.Wait()
-}
-
-func (h *holding) quantities() []journal.Quantity {
-	var all []journal.Quantity
-	for _, kind := range []string{heldIdle, heldSilent, heldUnfinished} {
-		var held, closed, reset float64
-		for _, c := range h.conns {
-			if c.kind == kind {
-				held++
-				closed += one(c.closed)
-				reset += one(c.reset)
-			}
-		}
-		if held > 0 {
-			all = append(all,
-				journal.Quantity{Name: kind + "_held", Value: held, Unit: "1"},
-				journal.Quantity{Name: kind + "_closed", Value: closed, Unit: "1"},
-				journal.Quantity{Name: kind + "_reset", Value: reset, Unit: "1"})
-		}
-	}
-	return all
-}
-
-func one(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

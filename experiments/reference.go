@@ -50,7 +50,8 @@ const methodText = `### Steps and expectations
 
 A step of ` + "`method`" + ` has the keys ` + "`name`, `at`, `for`, `on`" + ` and exactly one of ` +
 	"`fault`, `operation` and `probe`" + `, which holds one kind with its parameters, or the kind alone.
-` + "`on`" + ` names a dependency, a kind of dependency (the experiment is then planned once for each), ` +
+` + "`on`" + ` names a dependency, a kind of dependency (the experiment is then planned once for each of the first kind
+that is named, and takes the first dependency of any other), ` +
 	"`replica`" + ` (one, drawn from the seed), ` + "`replicas`" + ` or one replica by name.
 
 An entry of ` + "`expect`" + ` is a detector with its parameters, or the detector alone; beside it, ` +

@@ -49,6 +49,11 @@ type Attack struct {
 	// HangUpAfter closes the connection that long after the request was sent.
 	// Zero: the answer is waited for.
 	HangUpAfter time.Duration
+	// Header is sent with every hit in place of what the traffic's own holds.
+	// Names are canonical.
+	Header http.Header
+	// ForwardedFor sends an X-Forwarded-For with each hit, another one each time.
+	ForwardedFor bool
 	// Grace is how long requests in flight may still take when the context
 	// ends. Zero means DefaultGrace, less than zero none.
 	Grace time.Duration

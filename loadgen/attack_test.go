@@ -382,6 +382,34 @@ func TestAttackOpensNewConnections(t *testing.T) {
 	}
 }
 
+// TestAttackAsCaller sends a header in place of the traffic's, and an address
+// that is another one with each hit.
+func TestAttackAsCaller(t *testing.T) {
+	var seen sync.Map
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("X-Forwarded-For"), strings.Join(r.Header["Authorization"], ","))
+	})
+	source, err := Compile(Traffic{
+		Headers:  map[string]string{"authorization": "Bearer usual"},
+		Requests: []Request{{Name: "list", Path: "/orders"}},
+	}, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, Attack{
+		Name: "load", Pacer: Count(300, 0), Source: source, BaseURL: url, ForwardedFor: true,
+		Header: http.Header{"Authorization": {"Bearer other"}},
+	})
+	for seq, want := range map[uint64]string{0: "198.18.0.0", 299: "198.18.1.43"} {
+		if got, ok := seen.Load(want); got != "Bearer other" {
+			t.Errorf("hit %d: %v %v", seq, got, ok)
+		}
+	}
+	if got := forwardedFor(1<<17 - 1); got != "198.19.255.255" {
+		t.Errorf("the last address is %s", got)
+	}
+}
+
 func TestAttackStopsAtBadTraffic(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) {})
 	source := compiled(t, Request{Name: "bad", Path: `/{{if ge seq 3}}{{index "a" 7}}{{end}}`})

@@ -73,9 +73,6 @@ func (c *compiler) request(r Request) (*request, error) {
 	if !(r.Weight >= 0) {
 		return nil, fmt.Errorf("its weight is %v; it must be positive", r.Weight)
 	}
-	if r.Weight == 0 {
-		r.Weight = 1
-	}
 	q := &request{Request: r, method: strings.ToUpper(r.Method)}
 	if q.method == "" {
 		q.method = http.MethodGet
@@ -276,6 +273,11 @@ const methodLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 func credentials(t Traffic) []string {
 	found := map[string]bool{}
 	sets := []map[string]string{t.Headers}
+	if c := t.Callers; c != nil {
+		for _, value := range c.Values {
+			sets = append(sets, map[string]string{c.Header: value})
+		}
+	}
 	for _, r := range slices.Concat(t.Setup, t.Requests) {
 		sets = append(sets, r.Headers)
 	}

@@ -3,12 +3,15 @@ package loadgen
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -224,7 +227,21 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 	}
 	t.Header["X-Request-Id"] = values[0:1:1]
 	t.Header["Traceparent"] = values[1:2:2]
+	maps.Copy(t.Header, e.client.Header)
+	if e.client.ForwardedFor {
+		t.Header["X-Forwarded-For"] = []string{forwardedFor(h.seq)}
+	}
 	return req, nil
+}
+
+// forwardedFor is an address for a hit's number, another one for each of
+// consecutive 131,072: from the block that is set aside for benchmarks (RFC
+// 2544), so that it is nobody's.
+func forwardedFor(seq uint64) string {
+	const block = 198<<24 | 18<<16
+	var address [4]byte
+	binary.BigEndian.PutUint32(address[:], block|uint32(seq&(1<<17-1)))
+	return netip.AddrFrom4(address).String()
 }
 
 // url is where a target is. The ones that are the same for every hit are

@@ -150,11 +150,17 @@ func newSource(t *traffic, requests []*request) (*Source, error) {
 	return s, nil
 }
 
+// withWeights sums the weights up. Where none is given, all are alike.
 func withWeights(t *traffic, requests []*request) *Source {
 	s := &Source{traffic: t, requests: requests}
+	weighted := slices.ContainsFunc(requests, func(r *request) bool { return r.Weight > 0 })
 	sum := 0.0
 	for _, r := range requests {
-		sum += r.Weight
+		if weighted {
+			sum += r.Weight
+		} else {
+			sum++
+		}
 		s.sums = append(s.sums, sum)
 	}
 	return s

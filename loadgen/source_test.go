@@ -21,7 +21,7 @@ var orders = Traffic{
 	Headers: map[string]string{"authorization": "Bearer hunter2"},
 	Requests: []Request{
 		{Name: "list", Path: "/orders", Weight: 3},
-		{Name: "get", Path: `/orders/{{pick "id"}}`},
+		{Name: "get", Path: `/orders/{{pick "id"}}`, Weight: 1},
 		{
 			Name: "create", Method: "post", Path: "/orders", Weight: 2, Uses: []string{"db", "payments"},
 			Vars:    map[string]string{"key": "{{uuid}}"},
@@ -162,6 +162,30 @@ func TestWeightsAndReplacement(t *testing.T) {
 	other, _ := mustCompile(t, orders, 4).Only("get")
 	if target, err := other.Target("load", 0); err != nil || target.Route == "get" {
 		t.Errorf("a request without its capture was not replaced: %v, %v", target.Route, err)
+	}
+}
+
+// TestWeightOfZero leaves a request out of the load, and not out of an attack
+// that names it.
+func TestWeightOfZero(t *testing.T) {
+	s := mustCompile(t, Traffic{Requests: []Request{
+		{Name: "export", Path: "/export"}, {Name: "list", Path: "/orders", Weight: 2}, {Name: "report", Path: "/report"},
+	}}, 4)
+	for _, target := range targets(t, s, "load", 1000) {
+		if target.Route != "list" {
+			t.Fatalf("%s has a weight of 0 and was sent", target.Route)
+		}
+	}
+	seldom, err := s.Only("export", "report")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[string]int{}
+	for _, target := range targets(t, seldom, "load", 1000) {
+		n[target.Route]++
+	}
+	if n["export"] < 400 || n["report"] < 400 {
+		t.Errorf("of two without a weight: %v", n)
 	}
 }
 

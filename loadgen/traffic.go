@@ -22,6 +22,8 @@ type Traffic struct {
 	Setup []Request `yaml:"setup" json:"setup,omitempty"`
 	// Requests are drawn by weight.
 	Requests []Request `yaml:"requests" json:"requests"`
+	// Callers are those whom the service's rate limit tells apart.
+	Callers *Callers `yaml:"callers" json:"callers,omitempty"`
 	// Ledger says where acknowledged writes are found again.
 	Ledger *Ledger `yaml:"ledger" json:"ledger,omitempty"`
 }
@@ -33,7 +35,8 @@ type Traffic struct {
 type Request struct {
 	// Name is how findings, reports and the journal call it. Required, unique.
 	Name string `yaml:"name" json:"name"`
-	// Weight is its share relative to the others. Default 1.
+	// Weight is its share relative to the others. Default 1. One of 0 is left
+	// out of the load.
 	Weight float64 `yaml:"weight" json:"weight,omitempty"`
 	// Method defaults to GET.
 	Method  string            `yaml:"method" json:"method,omitempty"`
@@ -57,8 +60,22 @@ type Request struct {
 	Uses []string `yaml:"uses" json:"uses,omitempty"`
 	// UnreadBody says that the handler answers without reading the body.
 	UnreadBody bool `yaml:"unread_body" json:"unread_body,omitempty"`
+	// Large says that its answers have 8 MiB or more, so that no buffer holds
+	// one: slow readers ask for it. With a weight of 0 nobody else does.
+	Large bool `yaml:"large" json:"large,omitempty"`
 	// Write has the ledger remember this request's acknowledged effects.
 	Write *WriteRule `yaml:"write" json:"write,omitempty"`
+}
+
+// Callers are two or more for each of whom the promised rate limit holds, and
+// what they are known by.
+type Callers struct {
+	// Header is the request header by which the limit knows a caller:
+	// Authorization, X-Api-Key.
+	Header string `yaml:"header" json:"header"`
+	// Values are what it holds, one for each caller, in place of the traffic's
+	// own. They may refer to the environment or a file, as headers do.
+	Values []string `yaml:"values" json:"values"`
 }
 
 // WriteRule says how a write is found again.

@@ -198,8 +198,11 @@ func (p *Drain) judge(d *docket, j journal.Journal, s *stop) {
 // exit asks for an end in time, by the process itself.
 func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 	within := p.DrainsWithin
-	if silent, ok := measuredValue(j, "silent_held", ""); ok && silent > 0 {
-		within += silentAllowance
+	for _, c := range journal.Of[journal.Connection](j) {
+		if c.Manner == journal.Silent {
+			within += silentAllowance
+			break
+		}
 	}
 	if s.exited == 0 {
 		if s.end.Sub(s.at) > within {

@@ -145,7 +145,7 @@ func TestDrain(t *testing.T) {
 		},
 		{"late for a silent connection", 5.1, 7.3, 8.1, func(m *made) {
 			m.header.Promises.DrainsWithin = 3 * time.Second
-			m.at(9, "hold", journal.Measured{Quantity: journal.Quantity{Name: "silent_held", Value: 1}})
+			m.at(9, "hold", journal.Connection{Manner: journal.Silent})
 		}, Held, ""},
 		{"still there", 5.1, 7.3, 8, func(m *made) {
 			m.header.Promises.DrainsWithin = 3 * time.Second

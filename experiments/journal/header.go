@@ -61,6 +61,8 @@ type Route struct {
 	// UnreadBody says that the handler does not read the request's body, so
 	// that net/http cannot notice a caller who hangs up.
 	UnreadBody bool `json:"unread_body,omitempty"`
+	// Large says that its answers have 8 MiB or more.
+	Large bool `json:"large,omitempty"`
 }
 
 // PlannedStep is one step of the method, resolved.

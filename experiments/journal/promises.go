@@ -49,6 +49,24 @@ type Promises struct {
 	DrainDelay time.Duration `json:"drain_delay" yaml:"drain_delay"`
 	// BodyLimitBytes is the largest request body accepted. Default 1 MiB.
 	BodyLimitBytes int64 `json:"body_limit_bytes" yaml:"body_limit_bytes"`
+	// ReadsHeadWithin is how long a connection stays open on which no request
+	// comes, or one whose head does not come to an end. Default 60s.
+	ReadsHeadWithin time.Duration `json:"reads_head_within" yaml:"reads_head_within"`
+	// ReadsWithin is how long a caller may take to send a whole request, body
+	// included. Default 60s.
+	ReadsWithin time.Duration `json:"reads_within" yaml:"reads_within"`
+	// WritesWithin is how long, from its request on, a caller may take to read
+	// an answer. Default 60s.
+	WritesWithin time.Duration `json:"writes_within" yaml:"writes_within"`
+	// IdlesWithin is how long a connection stays open between two requests.
+	// Default 60s.
+	IdlesWithin time.Duration `json:"idles_within" yaml:"idles_within"`
+	// RateLimit is how many requests a second one replica takes of one caller.
+	// Zero, the default, means that the owner has not said.
+	RateLimit int `json:"rate_limit" yaml:"rate_limit"`
+	// RateBurst is how many of them it takes at once, beyond the rate. Zero, the
+	// default, stands for what comes in one second.
+	RateBurst int `json:"rate_burst" yaml:"rate_burst"`
 }
 
 // DefaultPromises are the promises held against a service whose owner stated
@@ -66,5 +84,10 @@ func DefaultPromises() Promises {
 		DrainsWithin:   28 * time.Second,
 		DrainDelay:     2 * time.Second,
 		BodyLimitBytes: 1 << 20,
+
+		ReadsHeadWithin: time.Minute,
+		ReadsWithin:     time.Minute,
+		WritesWithin:    time.Minute,
+		IdlesWithin:     time.Minute,
 	}
 }

@@ -157,6 +157,7 @@ func (l *loader) Attack(ctx context.Context, spec experiments.AttackSpec) error 
 	_, err = loadgen.Attack{
 		Name: spec.Name, RunID: l.run.id, Pacer: plan, Source: source, BaseURL: base,
 		Timeout: l.timeout(spec.Timeout), NewConnections: spec.NewConnections, HangUpAfter: spec.HangUpAfter,
+		Header: spec.Header, ForwardedFor: spec.ForwardedFor,
 	}.Run(ctx, l.run.rec)
 	return err
 }
@@ -201,19 +202,13 @@ func (l *loader) places() []loadgen.Place {
 	return all
 }
 
-// WithBody fills in the first request of the traffic that has a body.
-func (l *loader) WithBody(attack string, seq uint64) (loadgen.Target, error) {
-	for _, q := range l.run.plan.Subject.Traffic.Requests {
-		if q.Body == "" {
-			continue
-		}
-		part, err := l.source.Only(q.Name)
-		if err != nil {
-			return loadgen.Target{}, err
-		}
-		return part.Target(attack, seq)
+// Target fills in a request of the traffic.
+func (l *loader) Target(route, attack string, seq uint64) (loadgen.Target, error) {
+	part, err := l.source.Only(route)
+	if err != nil {
+		return loadgen.Target{}, err
 	}
-	return loadgen.Target{}, fmt.Errorf("no request of the traffic has a body")
+	return part.Target(attack, seq)
 }
 
 var _ experiments.Loader = (*loader)(nil)

@@ -40,8 +40,33 @@ func (c checker) traffic() {
 	if len(t.Requests) > 0 && total == 0 {
 		c.wrong("traffic.requests", "a weight above 0 for at least one request", "all weights are 0")
 	}
+	c.callers()
 	c.ledger()
 }
+
+// callers must be two at least, whom the header tells apart.
+func (c checker) callers() {
+	known := c.Traffic.Callers
+	if known == nil {
+		return
+	}
+	if c.d.Has("traffic.callers.header") && strings.Trim(known.Header, headerLetters) != "" || known.Header == "" {
+		c.wrong("traffic.callers.header", "a header such as Authorization or X-Api-Key", "bad header %q", known.Header)
+	}
+	seen := map[string]bool{}
+	for i, value := range known.Values {
+		if value == "" || seen[value] {
+			c.wrong(yamlfile.Index("traffic.callers.values", i), "a value for each caller", "an empty value, or one twice")
+		}
+		seen[value] = true
+	}
+	if c.d.Has("traffic.callers.values") && len(known.Values) < 2 {
+		c.wrong("traffic.callers.values", "two values at least", "%d callers", len(known.Values))
+	}
+}
+
+// headerLetters are what the names of headers are made of in practice.
+const headerLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func (c checker) requests(at string, requests []loadgen.Request, seen map[string]string) {
 	for i, r := range requests {

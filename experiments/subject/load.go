@@ -80,6 +80,7 @@ var required = map[reflect.Type][]string{
 	reflect.TypeFor[loadgen.Request]():   {"name", "path"},
 	reflect.TypeFor[loadgen.WriteRule](): {"key"},
 	reflect.TypeFor[loadgen.Ledger]():    {"dependency", "query"},
+	reflect.TypeFor[loadgen.Callers]():   {"header", "values"},
 }
 
 // decodeDependencies reads the mapping of names to dependencies in the file's

@@ -86,10 +86,10 @@ func TestMistakes(t *testing.T) {
 		},
 		"missing": {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
 		"bad duration": {
-			"answers_within: 2s", "answers_within: 2", 52, 19,
+			"answers_within: 2s", "answers_within: 2", 55, 19,
 			`bad duration "2"`, "250ms", "  answers_within: 2",
 		},
-		"negative duration": {"answers_within: 2s", "answers_within: -2s", 52, 19, "below zero", "", ""},
+		"negative duration": {"answers_within: 2s", "answers_within: -2s", 55, 19, "below zero", "", ""},
 		"unknown dependency": {
 			"uses: [postgres]", "uses: [postgrse]", 46, 14,
 			`no dependency is called "postgrse"`, "postgres, ", "",
@@ -132,8 +132,15 @@ func TestMistakes(t *testing.T) {
 			"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin",
 			"",
 		},
-		"zero promise": {"max_attempts: 3", "max_attempts: 0", 53, 17, "a promise of 0", "more than zero", ""},
-		"syntax":       {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
+		"zero promise": {"max_attempts: 3", "max_attempts: 0", 56, 17, "a promise of 0", "more than zero", ""},
+		"one caller": {
+			"[first-caller, second-caller]", "[first-caller]", 53, 13, "1 callers", "two values at least", "",
+		},
+		"caller twice": {
+			"[first-caller, second-caller]", "[first-caller, first-caller]", 53, 28, "or one twice", "a value for each", "",
+		},
+		"header of callers": {"header: X-Api-Key", "header: X Api Key", 52, 13, `bad header "X Api Key"`, "X-Api-Key", ""},
+		"syntax":            {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -200,6 +207,7 @@ func TestSecrets(t *testing.T) {
 	t.Setenv("SEATRIAL_TEST_TOKEN", "hunter2hunter2")
 	b := sample(t, "  rate: 100", "  rate: 100\n  headers: {Authorization: \"Bearer ${env.SEATRIAL_TEST_TOKEN}\"}")
 	b = []byte(strings.Replace(string(b), "PRICE: $$5", "SESSION_SECRET: abcdefgh", 1))
+	b = []byte(strings.Replace(string(b), "first-caller,", "\"${env.SEATRIAL_TEST_TOKEN}\",", 1))
 	s, err := Decode("testdata/s.yaml", b)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +215,10 @@ func TestSecrets(t *testing.T) {
 	if got := s.Traffic.Headers["Authorization"]; got != "Bearer hunter2hunter2" {
 		t.Errorf("header %q", got)
 	}
-	want := []string{"Bearer hunter2hunter2", "hunter2hunter2", "abcdefgh"}
+	if got := s.Traffic.Callers.Values[0]; got != "hunter2hunter2" {
+		t.Errorf("caller %q", got)
+	}
+	want := []string{"Bearer hunter2hunter2", "hunter2hunter2", "second-caller", "abcdefgh"}
 	if diff := cmp.Diff(want, s.Secrets()); diff != "" {
 		t.Errorf("secrets (-want +got):\n%s", diff)
 	}

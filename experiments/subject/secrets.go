@@ -85,7 +85,7 @@ func readSecret(path string) (string, error) {
 }
 
 var (
-	credential  = regexp.MustCompile(`(?i)(passw|secret|token|credential|private|api_?key|access_?key|auth|cookie)`)
+	credential  = regexp.MustCompile(`(?i)(passw|secret|token|credential|private|api[_-]?key|access[_-]?key|auth|cookie)`)
 	urlPassword = regexp.MustCompile(`://[^/\s:@]*:([^/\s@]+)@`)
 	ofSecrets   = regexp.MustCompile(`\$\{((?:env|file)\.[^}]*)\}`)
 )
@@ -100,6 +100,12 @@ func (s *Subject) expandSecrets(d *yamlfile.Document) {
 	t := &s.Traffic
 	s.expandMap(d, "traffic.headers", t.Headers)
 	s.keepCredentials(t.Headers)
+	if c := t.Callers; c != nil {
+		for i, value := range c.Values {
+			c.Values[i] = s.expandSecret(d, yamlfile.Index("traffic.callers.values", i), value)
+			s.keepCredentials(map[string]string{c.Header: c.Values[i]})
+		}
+	}
 	for at, requests := range map[string][]loadgen.Request{"traffic.setup": t.Setup, "traffic.requests": t.Requests} {
 		for i := range requests {
 			r, path := &requests[i], yamlfile.Index(at, i)
@@ -117,6 +123,7 @@ func (s *Subject) keepCredentials(values map[string]string) {
 	for name, value := range values {
 		if !strings.Contains(value, "${") && !strings.Contains(value, "{{") && credential.MatchString(name) {
 			s.keepSecret(value)
+			s.keepSecret(strings.TrimPrefix(value, "Bearer "))
 		}
 		for _, m := range urlPassword.FindAllStringSubmatch(value, -1) {
 			if !strings.Contains(m[1], "${") {

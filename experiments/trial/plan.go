@@ -3,6 +3,7 @@ package trial
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
@@ -57,6 +58,7 @@ type savedTraffic struct {
 	Port     string          `json:"port,omitempty"`
 	Requests []savedRequest  `json:"requests"`
 	Ledger   *loadgen.Ledger `json:"ledger,omitempty"`
+	Callers  int             `json:"callers,omitempty"` // how many there are
 }
 
 type savedRequest struct {
@@ -68,6 +70,8 @@ type savedRequest struct {
 	Retryable  *bool              `json:"retryable,omitempty"`
 	Uses       []string           `json:"uses,omitempty"`
 	UnreadBody bool               `json:"unread_body,omitempty"`
+	Body       bool               `json:"body,omitempty"` // that it has one
+	Large      bool               `json:"large,omitempty"`
 	Write      *loadgen.WriteRule `json:"write,omitempty"`
 }
 
@@ -101,11 +105,17 @@ func saveSubject(s *subject.Subject) savedSubject {
 	}
 	for _, q := range s.Traffic.Requests {
 		saved.Traffic.Requests = append(saved.Traffic.Requests, savedRequest{
-			q.Name, q.Weight, q.Method, q.Path, q.Success, q.Retryable, q.Uses, q.UnreadBody, q.Write,
+			q.Name, q.Weight, q.Method, q.Path, q.Success, q.Retryable, q.Uses, q.UnreadBody, q.Body != "", q.Large, q.Write,
 		})
+	}
+	if s.Traffic.Callers != nil {
+		saved.Traffic.Callers = len(s.Traffic.Callers.Values)
 	}
 	return saved
 }
+
+// notKept stands for what may hold a secret.
+const notKept = "(not kept)"
 
 func (v savedSubject) subject() *subject.Subject {
 	s := &subject.Subject{
@@ -123,10 +133,17 @@ func (v savedSubject) subject() *subject.Subject {
 		s.Dependencies = append(s.Dependencies, subject.Dependency{Name: d.Name, Kind: d.Kind, Soft: d.Soft})
 	}
 	for _, q := range v.Traffic.Requests {
-		s.Traffic.Requests = append(s.Traffic.Requests, loadgen.Request{
+		r := loadgen.Request{
 			Name: q.Name, Weight: q.Weight, Method: q.Method, Path: q.Path, Success: q.Success,
-			Retryable: q.Retryable, Uses: q.Uses, UnreadBody: q.UnreadBody, Write: q.Write,
-		})
+			Retryable: q.Retryable, Uses: q.Uses, UnreadBody: q.UnreadBody, Large: q.Large, Write: q.Write,
+		}
+		if q.Body {
+			r.Body = notKept
+		}
+		s.Traffic.Requests = append(s.Traffic.Requests, r)
+	}
+	if n := v.Traffic.Callers; n > 0 {
+		s.Traffic.Callers = &loadgen.Callers{Header: notKept, Values: slices.Repeat([]string{notKept}, n)}
 	}
 	return s
 }
