@@ -49,6 +49,12 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 		}
 		c.all = append(c.all, q)
 	}
+	if t.Ledger != nil && t.Ledger.Read != nil {
+		var err error
+		if c.readBack, err = c.readRoute(*t.Ledger.Read); err != nil {
+			return nil, fmt.Errorf("traffic: ledger: read: %w", err)
+		}
+	}
 	c.secrets = credentials(t)
 	return newSource(c.traffic, c.all)
 }
@@ -209,6 +215,9 @@ func (c *compiler) parseWrite(q *request) (err error) {
 	}
 	if !q.key.made {
 		return fmt.Errorf("write.key: %q is the same for every hit; use a variable such as {{.key}}", q.Write.Key)
+	}
+	if q.value, err = c.parse(q, "write.value", q.Write.Value); err != nil {
+		return err
 	}
 	if q.Write.ID == "" {
 		return nil

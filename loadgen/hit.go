@@ -281,7 +281,9 @@ func (e *engine) ledger(r journal.Request, t Target, answer []byte) {
 	if t.Key == "" {
 		return
 	}
-	w := journal.Write{Attack: r.Attack, Seq: r.Seq, Key: t.Key, Outcome: outcome(r), Code: r.Code}
+	w := journal.Write{
+		Attack: r.Attack, Seq: r.Seq, Key: t.Key, Outcome: outcome(r), Code: r.Code, Value: journal.Digest(t.Value),
+	}
 	if id := t.request.id; id != nil && w.Outcome == journal.Acknowledged {
 		if document, err := oj.Parse(answer); err == nil {
 			w.ID, _ = id.from(document)

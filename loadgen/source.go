@@ -28,6 +28,7 @@ type traffic struct {
 	templates *templates
 	store     *store
 	setup     []*request
+	readBack  *readBack // how writes are found again; nil without a read route
 	all       []*request
 	secrets   []string
 	// secretNames are captures that a header with a credential picks.
@@ -44,6 +45,7 @@ type request struct {
 	body    text
 	vars    []variable
 	key     text
+	value   text
 	id      *capture
 	takes   []capture
 	needs   []string // captures that it picks from
@@ -71,6 +73,8 @@ type Target struct {
 	Body   string
 	// Key is the write's key for the ledger; empty when it is not followed.
 	Key string
+	// Value is what must be stored with it; empty when the rule names nothing.
+	Value string
 
 	request *request
 }
@@ -267,6 +271,9 @@ func (r *renderer) rest(q *request, seq uint64) (Target, error) {
 	}
 	if t.Key, err = r.render(q.key); err != nil {
 		return t, wrong("write.key", err)
+	}
+	if t.Value, err = r.render(q.value); err != nil {
+		return t, wrong("write.value", err)
 	}
 	t.Header = make(http.Header, len(q.headers)+2)
 	for _, h := range q.headers {

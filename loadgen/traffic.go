@@ -85,12 +85,41 @@ type WriteRule struct {
 	Key string `yaml:"key" json:"key"`
 	// ID is the JSONPath of what the answer calls it, such as $.id. Optional.
 	ID string `yaml:"id" json:"id,omitempty"`
+	// Value is a template of something that must be stored as it was sent, such
+	// as a name or an amount. Optional; only a hash of it is kept.
+	Value string `yaml:"value" json:"value,omitempty"`
 }
 
-// Ledger says how stored writes are read after a run.
+// Ledger says how stored writes are read after a run: by a query on a database,
+// past its proxy, or where that cannot be had by the service's own read route.
 type Ledger struct {
 	// Dependency is the postgres dependency that is asked.
-	Dependency string `yaml:"dependency" json:"dependency"`
-	// Query returns one row a stored write: its key, and optionally its id.
-	Query string `yaml:"query" json:"query"`
+	Dependency string `yaml:"dependency" json:"dependency,omitempty"`
+	// Query returns one row a stored write: its key, and optionally its id and
+	// its value.
+	Query string `yaml:"query" json:"query,omitempty"`
+	// Read asks the service for one write after the other, in place of
+	// dependency and query.
+	Read *ReadRoute `yaml:"read" json:"read,omitempty"`
+	// Within is how long an acknowledged write may take until it is found, for
+	// a service that stores it later, such as from an outbox. It is read again
+	// until then. Default 0: at once.
+	Within time.Duration `yaml:"within" json:"within,omitempty"`
+}
+
+// ReadRoute is a request to the service that finds a write again. It is sent
+// through the balancer with the traffic's headers; 404 and 410 say that the
+// write is not stored.
+type ReadRoute struct {
+	// Path is a template with .key, the write's key, and .id, what its answer
+	// called it: /v1/orders/{{.id}}. With .id only acknowledged writes can be
+	// asked for; with .key all of them.
+	Path string `yaml:"path" json:"path"`
+	// Items is the JSONPath of what the answer lists as stored under the key:
+	// $.orders[*]. Empty: the answer is the one thing that is stored.
+	Items string `yaml:"items" json:"items,omitempty"`
+	// ID and Value are JSONPaths in an item, to be held against the write's.
+	// Optional.
+	ID    string `yaml:"id" json:"id,omitempty"`
+	Value string `yaml:"value" json:"value,omitempty"`
 }

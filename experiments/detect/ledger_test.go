@@ -10,7 +10,8 @@ import (
 // books is a journal of writes and what is stored of them.
 type books struct {
 	*journal.Memory
-	n, rows int
+	n, rows  int
+	oneByOne bool // read by the service's own route
 }
 
 func newBooks() *books { return &books{Memory: fixture()} }
@@ -33,8 +34,25 @@ func (b *books) store(key string, count int) {
 	b.Record(journal.Entry{At: 20 * sec, On: "db", Body: journal.Stored{Key: key, Count: count}})
 }
 
+// acknowledged records a write with what its answer called it and what must be
+// stored.
+func (b *books) acknowledged(id, value string) {
+	b.n++
+	b.Record(journal.Entry{At: journal.Instant(b.n), On: "pay", Body: journal.Write{
+		Attack: "load", Seq: uint64(b.n), Key: fmt.Sprintf("k%d", b.n), Outcome: journal.Acknowledged, Code: 201,
+		ID: id, Value: value,
+	}})
+}
+
+// is records what is stored of the last write.
+func (b *books) is(s journal.Stored) {
+	s.Key = fmt.Sprintf("k%d", b.n)
+	b.rows += s.Count
+	b.Record(journal.Entry{At: 20 * sec, On: "db", Body: s})
+}
+
 func (b *books) close() *books {
-	b.Record(journal.Entry{At: 21 * sec, On: "db", Body: journal.Ledger{Rows: b.rows}})
+	b.Record(journal.Entry{At: 21 * sec, On: "db", Body: journal.Ledger{Rows: b.rows, Asked: b.oneByOne}})
 	return b
 }
 
@@ -57,12 +75,12 @@ func TestLedger(t *testing.T) {
 		want  Outcome
 		says  string
 	}{
-		{"all there", func() *books { return goodBooks().close() }, Held, "of 10 acknowledged writes 0 are lost"},
+		{"all there", func() *books { return goodBooks().close() }, Held, "of 10 acknowledged writes 0 are lost and 0 changed"},
 		{"lost", func() *books {
 			b := goodBooks()
 			b.write(journal.Acknowledged, 201, 0)
 			return b.close()
-		}, Violated, "of 11 acknowledged writes 1 are lost"},
+		}, Violated, "of 11 acknowledged writes 1 are lost and 0 changed"},
 		{"doubled", func() *books {
 			b := goodBooks()
 			b.write(journal.Acknowledged, 201, 2)
@@ -83,6 +101,52 @@ func TestLedger(t *testing.T) {
 			b.write(journal.Refused, 503, 1)
 			return b.close()
 		}, Held, "1 writes that were refused are stored"},
+		{"changed id", func() *books {
+			b := goodBooks()
+			b.acknowledged("id-1", "")
+			b.is(journal.Stored{Count: 1, ID: "id-2"})
+			return b.close()
+		}, Violated, "0 are lost and 1 changed"},
+		{"changed value", func() *books {
+			b := goodBooks()
+			b.acknowledged("id-1", "ten")
+			b.is(journal.Stored{Count: 1, ID: "id-1", Value: "eleven"})
+			return b.close()
+		}, Violated, "0 are lost and 1 changed"},
+		{"the same id and value", func() *books {
+			b := goodBooks()
+			b.acknowledged("id-1", "ten")
+			b.is(journal.Stored{Count: 1, ID: "id-1", Value: "ten"})
+			return b.close()
+		}, Held, "0 are lost and 0 changed"},
+		{"acknowledged under two ids", func() *books {
+			b := goodBooks()
+			b.acknowledged("id-1", "")
+			b.n--
+			b.acknowledged("id-2", "")
+			b.is(journal.Stored{Count: 1, ID: "id-1"})
+			return b.close()
+		}, Violated, "0 are lost and 1 changed"},
+		{"one by one", func() *books {
+			b := newBooks()
+			b.oneByOne = true
+			b.write(journal.Acknowledged, 201, 1)
+			b.write(journal.UnknownOutcome, 0, 0)
+			return b.close()
+		}, Held, "1 writes that were not acknowledged have no id"},
+		{"one by one, and absent", func() *books {
+			b := newBooks()
+			b.oneByOne = true
+			b.acknowledged("id-1", "")
+			b.is(journal.Stored{})
+			return b.close()
+		}, Violated, "1 are lost"},
+		{"one by one, and not asked for", func() *books {
+			b := newBooks()
+			b.oneByOne = true
+			b.write(journal.Acknowledged, 201, 0)
+			return b.close()
+		}, Unknown, "1 acknowledged writes could not be asked for"},
 		{"not read to the end", goodBooks, Unknown, "not read to the end"},
 		{"reading failed", func() *books {
 			b := goodBooks()

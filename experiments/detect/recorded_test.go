@@ -69,6 +69,12 @@ var (
 		b.write(journal.UnknownOutcome, 0, 2)
 		return b.close()
 	})
+	_ = madeUpAs("ledger/violated-changed", func() journal.Journal {
+		b := goodBooks()
+		b.acknowledged("id-1", "ten")
+		b.is(journal.Stored{Count: 1, ID: "id-1", Value: "eleven"})
+		return b.close()
+	})
 	_ = madeUpAs("ledger/unknown-not-read", func() journal.Journal { return goodBooks() })
 
 	_ = madeUpAs("deadline/held-in-time", func() journal.Journal { return hanging(2*time.Second, 2*time.Second, nil) })

@@ -1,5 +1,10 @@
 package journal
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
 // Outcomes of a write, as far as the caller can know.
 const (
 	Acknowledged   = "acknowledged"    // answered as a success: it must be stored, once
@@ -16,6 +21,18 @@ type Write struct {
 	Outcome string `json:"outcome"`
 	Code    int    `json:"code,omitempty"`
 	ID      string `json:"id,omitempty"` // what the answer called it
+	// Value is the [Digest] of what must be stored; empty when nothing is named.
+	Value string `json:"value,omitempty"`
+}
+
+// Digest tells values apart without keeping them: hex SHA-256, first 16 digits.
+// That of nothing is empty.
+func Digest(value string) string {
+	if value == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Kind is "write".
@@ -51,8 +68,9 @@ func (Submission) Kind() string { return "submission" }
 // The entry's On is the dependency or the read route that was asked.
 type Stored struct {
 	Key   string `json:"key"`
-	Count int    `json:"count"`
+	Count int    `json:"count"` // zero: it was asked for, and is not stored
 	ID    string `json:"id,omitempty"`
+	Value string `json:"value,omitempty"` // the [Digest] of what is stored
 }
 
 // Kind is "stored".
@@ -61,8 +79,11 @@ func (Stored) Kind() string { return "stored" }
 // Ledger closes the reading of stored rows: how many rows were read in all.
 // Without it the stored rows are not known, and no write can be called lost.
 type Ledger struct {
-	Rows int    `json:"rows"`
-	Err  string `json:"err,omitempty"`
+	Rows int `json:"rows"`
+	// Asked says that writes were asked for one by one: what is stored of those
+	// without a [Stored] entry is not known.
+	Asked bool   `json:"asked,omitempty"`
+	Err   string `json:"err,omitempty"`
 }
 
 // Kind is "ledger".

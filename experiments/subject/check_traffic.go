@@ -120,6 +120,17 @@ func (c checker) ledger() {
 	if l == nil {
 		return
 	}
+	switch sql := l.Dependency != "" || l.Query != ""; {
+	case sql && l.Read != nil:
+		c.wrong("traffic.ledger.read", "one of them", "the ledger has both a query and a route to read from")
+	case l.Read == nil && (l.Dependency == "" || l.Query == ""):
+		c.wrong("traffic.ledger", "dependency: and query:, or read: {path: …}",
+			"the ledger does not say how stored writes are read")
+	case l.Read != nil && !strings.HasPrefix(l.Read.Path, "/"):
+		c.wrong("traffic.ledger.read.path", "a path that begins with /", "bad path %q", l.Read.Path)
+	case l.Read != nil && !strings.Contains(l.Read.Path, "{{"):
+		c.wrong("traffic.ledger.read.path", "a template with .key or .id", "%q finds the same for every write", l.Read.Path)
+	}
 	if c.d.Has("traffic.ledger.dependency") && c.dependency("traffic.ledger.dependency", l.Dependency) {
 		if dep, _ := c.Dependency(l.Dependency); dep.Kind != Postgres {
 			c.wrong("traffic.ledger.dependency", "a dependency of kind postgres", "%s is of kind %s", dep.Name, dep.Kind)

@@ -79,8 +79,8 @@ var required = map[reflect.Type][]string{
 	reflect.TypeFor[loadgen.Traffic]():   {"requests"},
 	reflect.TypeFor[loadgen.Request]():   {"name", "path"},
 	reflect.TypeFor[loadgen.WriteRule](): {"key"},
-	reflect.TypeFor[loadgen.Ledger]():    {"dependency", "query"},
 	reflect.TypeFor[loadgen.Callers]():   {"header", "values"},
+	reflect.TypeFor[loadgen.ReadRoute](): {"path"},
 }
 
 // decodeDependencies reads the mapping of names to dependencies in the file's

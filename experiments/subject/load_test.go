@@ -121,6 +121,18 @@ func TestMistakes(t *testing.T) {
 		"ledger kind": {
 			"dependency: postgres\n", "dependency: redis\n", 49, 17, "redis is of kind redis", "postgres", "",
 		},
+		"ledger without a way to read": {
+			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    within: 5s\n", 48, 3,
+			"does not say how stored writes are read", "read: {path: …}", "",
+		},
+		"ledger read twice": {
+			"    query: SELECT key, id FROM orders\n", "    query: SELECT 1\n    read: {path: '/orders/{{.id}}'}\n", 51, 11,
+			"both a query and a route", "one of them", "",
+		},
+		"ledger reads one thing": {
+			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    read: {path: /orders}\n", 49, 18,
+			"finds the same for every write", "a template with .key or .id", "",
+		},
 		"success":       {"success: [201, 2xx]", "success: [201, 2x]", 39, 22, `bad status "2x"`, "2xx", ""},
 		"empty traffic": {"  requests:\n", "  requests: []\n  setup:\n", 31, 13, "the traffic is empty", "", ""},
 		"duplicate key": {"  rate: 100", "  rate: 100\n  rate: 50", 31, 3, `duplicate key "rate"`, "", ""},

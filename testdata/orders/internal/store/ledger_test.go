@@ -33,8 +33,8 @@ func testLedger(t *testing.T, p *Postgres) {
 		}
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
-			var found, id string
-			if err := rows.Scan(&found, &id); err != nil {
+			var found, id, customer string
+			if err := rows.Scan(&found, &id, &customer); err != nil {
 				t.Fatal(err)
 			}
 			if found == key {
