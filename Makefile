@@ -6,7 +6,7 @@ BIN     := bin
 TOOLS   := $(CURDIR)/.cache/tools
 LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VEGETA  := $(TOOLS)/vegeta-$(VEGETA_VERSION)
-BENCHED := ./loadgen ./experiments/environment/process ./experiments/detect
+BENCHED := ./loadgen ./experiments/environment/process ./experiments/environment/agent ./experiments/detect
 BENCHES := Throughput|Rate|UpDown|Judge
 PACKAGES := ./... ./testdata/orders/...
 # The race detector needs a C compiler; without one the tests run all the same.

@@ -4,6 +4,7 @@
 BEGIN {
 	goal["Throughput", "ratio"] = 0.95
 	goal["Rate/ours", "achieved/intended"] = 0.999
+	goal["WireThroughput", "ratio"] = 0.7
 	goal["UpDown", "s-up"] = -1.5
 	goal["UpDown", "s-down"] = -0.5
 	judge = 1000000 # requests a second, of every detector

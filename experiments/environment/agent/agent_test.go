@@ -19,6 +19,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/environment/agent/agenttest"
+	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		postgrestest.Stop()
 		os.Exit(code)
 	}))
 }

@@ -1,7 +1,6 @@
 package wiretap
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +51,7 @@ func newConn(t *Tap, o *opening) *conn {
 		prepared: map[string]*prepared{}, portals: map[string]portal{}, noted: map[*rule]uint64{},
 	}
 	c.up = newFrames(o.in, c.server)
-	c.down = &frames{r: bufio.NewReaderSize(c.server, bufferBytes), w: bufio.NewWriterSize(c.client, bufferBytes)}
+	c.down = newFrames(c.server, c.client)
 	_ = c.up.put(o.packet) // into the buffer
 	if !c.blind {
 		c.asked.push(&op{kind: opStartup, at: t.config.Now(), statement: &o.startup})

@@ -36,19 +36,19 @@ var server struct {
 // [Stop] at the end of TestMain.
 func Start(t testing.TB) string {
 	t.Helper()
-	bin, err := Bin()
+	programs, err := bin()
 	if err != nil {
 		t.Skip(err)
 	}
-	server.once.Do(func() { server.err = boot(bin) })
+	server.once.Do(func() { server.err = boot(programs) })
 	if server.err != nil {
 		t.Fatal(server.err)
 	}
 	return server.address
 }
 
-// Bin is the folder of the newest server binaries on this machine.
-func Bin() (string, error) {
+// bin is the folder of the newest server binaries on this machine.
+func bin() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
 	}
