@@ -56,7 +56,13 @@ func (a *FaultAction) Start(ctx context.Context, x *Execution) (func(context.Con
 	if err != nil {
 		return nil, fmt.Errorf("inject %s into %s: %w", fault, x.Target, err)
 	}
-	return injection.Revert, nil
+	return func(ctx context.Context) error {
+		err := injection.Revert(ctx)
+		if r, ok := injection.(faults.Reporter); ok {
+			r.Report(x.Recorder)
+		}
+		return err
+	}, nil
 }
 
 // given is the fault with the figure that it follows; what was made of it is

@@ -61,7 +61,7 @@ func (f *ConnectionFlood) Inject(ctx context.Context, t Target) (Injection, erro
 	if err != nil {
 		return nil, errors.New("connection_flood: the service's connection string cannot be read") // it holds a password
 	}
-	config.RuntimeParams["application_name"] = mark(t)
+	config.RuntimeParams["application_name"] = Mark(t)
 	want := f.Connections
 	if want == 0 {
 		want = maxFlood

@@ -82,6 +82,13 @@ var contracts = map[string]contract{
 	"table_lock":         {&faults.TableLock{Within: 5 * time.Second}, postgresStage, false},
 	"connection_flood":   {&faults.ConnectionFlood{}, postgresStage, false},
 	"terminate_backends": {&faults.TerminateBackends{}, postgresStage, false},
+	"refuse_writes": {
+		&faults.RefuseWrites{
+			Codes: []string{"40001", "40P01"}, At: "statement", Refuse: 2, On: []string{"insert"}, Within: 5 * time.Second,
+		},
+		postgresStage, false,
+	},
+	"deadlock": {&faults.Deadlock{Within: 5 * time.Second}, postgresStage, false},
 
 	"sql_error": {
 		&faults.SQLError{SQLState: "40001", Statements: faults.Statements{Match: "^select count"}},
@@ -147,6 +154,9 @@ func (c contract) hold(t *testing.T, kind string) {
 		if err := injection.Revert(ctx); err != nil {
 			t.Fatalf("revert %d: %v", i+1, err)
 		}
+	}
+	if r, ok := injection.(faults.Reporter); ok {
+		r.Report(s.rec)
 	}
 	s.restored(t)
 	pause(steady)

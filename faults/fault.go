@@ -54,6 +54,12 @@ type Injection interface {
 	Revert(context.Context) error
 }
 
+// Reporter is an injection that has something to record when it has been taken
+// back, because only the target could see it, such as what a database refused.
+type Reporter interface {
+	Report(journal.Recorder)
+}
+
 // What a witness found missing.
 var (
 	// ErrNotInForce: nothing but the injector saw the fault. The run is

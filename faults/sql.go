@@ -25,8 +25,9 @@ func sqlTarget(kind string, t Target) (SQL, error) {
 	return s, nil
 }
 
-// mark is the application_name for what a fault opens.
-func mark(t Target) string {
+// Mark is the name of what is opened or made in a target's database: "seatrial-" and
+// the run's id where the target knows it. It is an application_name.
+func Mark(t Target) string {
 	if m, ok := t.(Marker); ok {
 		return m.Mark()
 	}
@@ -39,7 +40,7 @@ func admin(ctx context.Context, t SQL) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, "SELECT set_config('application_name', $1, false)", mark(t)); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT set_config('application_name', $1, false)", Mark(t)); err != nil {
 		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	return conn, nil
@@ -59,6 +60,37 @@ func closing(conn *pgx.Conn) func(context.Context) error {
 		_ = conn.Close(ctx) // its end is certain, only a polite goodbye may fail
 		return nil
 	}
+}
+
+const allTables = `
+SELECT format('%I.%I', n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
+  AND NOT EXISTS (
+    SELECT FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY c.oid`
+
+// tablesOf is the tables, quoted: those that were named, or all.
+func tablesOf(ctx context.Context, conn *pgx.Conn, named []string) ([]string, error) {
+	var names []string
+	for _, t := range named {
+		names = append(names, pgx.Identifier(strings.Split(t, ".")).Sanitize())
+	}
+	if len(names) == 0 {
+		rows, err := conn.Query(ctx, allTables)
+		if err != nil {
+			return nil, err
+		}
+		if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return nil, err
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the database has no tables")
+	}
+	return names, nil
 }
 
 // sample is one look at pg_stat_activity that worked.

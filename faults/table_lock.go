@@ -62,10 +62,10 @@ func (f *TableLock) Inject(ctx context.Context, t Target) (Injection, error) {
 	}
 	u := new(undo)
 	u.add(closing(conn)) // ends the transaction, and with it the locks
-	tables, err := f.tables(ctx, conn)
+	tables, err := tablesOf(ctx, conn, f.Tables)
 	for range lockTries {
 		if err == nil {
-			err = f.lock(ctx, conn, tables)
+			err = f.lock(ctx, conn, strings.Join(tables, ", "))
 		}
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "40P01" {
@@ -91,37 +91,6 @@ func (f *TableLock) lock(ctx context.Context, conn *pgx.Conn, tables string) err
 	}
 	_, undone := conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
 	return errors.Join(err, undone)
-}
-
-const allTables = `
-SELECT format('%I.%I', n.nspname, c.relname)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
-  AND NOT EXISTS (
-    SELECT FROM pg_depend d
-    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY c.oid`
-
-// tables is the list for LOCK TABLE, quoted.
-func (f *TableLock) tables(ctx context.Context, conn *pgx.Conn) (string, error) {
-	var names []string
-	for _, t := range f.Tables {
-		names = append(names, pgx.Identifier(strings.Split(t, ".")).Sanitize())
-	}
-	if len(names) == 0 {
-		rows, err := conn.Query(ctx, allTables)
-		if err != nil {
-			return "", err
-		}
-		if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-			return "", err
-		}
-	}
-	if len(names) == 0 {
-		return "", errors.New("the database has no tables to lock")
-	}
-	return strings.Join(names, ", "), nil
 }
 
 // Witness looks for backends that wait.

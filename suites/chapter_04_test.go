@@ -15,3 +15,17 @@ func ExampleBoundStatements() {
 	// Output:
 	// statement_bound is violated: promised to end a statement within 5.5s (answers_within and half a seco…
 }
+
+func ExampleEndTransactionsBeforeCalls() {
+	expect(saved("short_transactions/held-ended-before")).To(suites.EndTransactionsBeforeCalls())
+	expect(saved("short_transactions/violated-around-the-call")).To(suites.EndTransactionsBeforeCalls())
+	// Output:
+	// short_transactions is violated: promised short transactions
+}
+
+func ExampleHaveLeastPrivilege() {
+	expect(saved("least_privilege/held-rows-only")).To(suites.HaveLeastPrivilege())
+	expect(saved("least_privilege/violated-owner")).To(suites.HaveLeastPrivilege())
+	// Output:
+	// least_privilege is violated: promised least privilege
+}

@@ -2,9 +2,11 @@ package suites
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -53,7 +55,7 @@ func Attempts(n int) Option { return func(o *options) { o.attempts = n } }
 func Out(dir string) Option { return func(o *options) { o.out = dir } }
 
 // Overlay builds the service with a file for go build -overlay, as mutants of
-// the service need.
+// the service need. A subject file that it replaces is read from there, too.
 func Overlay(file string) Option { return func(o *options) { o.overlay = file } }
 
 // sea is a suite's trial: made when the suite is put together, begun with the
@@ -90,7 +92,7 @@ func newSea(file string, opts []Option) (*sea, error) {
 		now := uint64(time.Now().UnixNano())
 		o.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1 //nolint:gosec // a seed is no secret
 	}
-	s, err := subject.Load(file)
+	s, err := load(file, o.overlay)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +122,34 @@ func newSea(file string, opts []Option) (*sea, error) {
 	}
 	plans, err = trial.Select(plans, o.names, o.labels)
 	return &sea{subject: s, plans: plans, options: o}, err
+}
+
+// load reads a subject file, or what an overlay puts in its place.
+func load(file, overlay string) (*subject.Subject, error) {
+	if overlay == "" {
+		return subject.Load(file)
+	}
+	b, err := os.ReadFile(overlay)
+	if err != nil {
+		return nil, fmt.Errorf("read overlay: %w", err)
+	}
+	var instead struct{ Replace map[string]string }
+	if err := json.Unmarshal(b, &instead); err != nil {
+		return nil, fmt.Errorf("read overlay %s: %w", overlay, err)
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("find the folder of %s: %w", file, err)
+	}
+	other, ok := instead.Replace[abs]
+	if !ok {
+		return subject.Load(file)
+	}
+	text, err := os.ReadFile(other)
+	if err != nil {
+		return nil, fmt.Errorf("read subject: %w", err)
+	}
+	return subject.Decode(file, text)
 }
 
 // try tries one experiment; the first call begins the trial.

@@ -24,6 +24,7 @@ var order = []string{
 	"drain-deadline", "http-abandoned", // these two beside each other
 	"duplicate-submits",
 	"slow-start",
+	"transactions",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

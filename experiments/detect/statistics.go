@@ -46,6 +46,16 @@ func quantile(sorted []float64, q float64) float64 {
 	return stat.Quantile(q, stat.Empirical, sorted, nil)
 }
 
+// quantileOf is the empirical q-quantile of times in any order; zero without
+// any.
+func quantileOf(times []time.Duration, q float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(times))
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(max(int(math.Ceil(q*float64(len(sorted))))-1, 0), len(sorted)-1)]
+}
+
 // quantiles sorts a copy of the values and returns their quantiles.
 func quantiles(values []float64, qs ...float64) []float64 {
 	sorted := slices.Sorted(slices.Values(values))

@@ -89,6 +89,7 @@ type Backend struct {
 	WaitType string        `json:"wait_type,omitempty"`
 	Wait     string        `json:"wait,omitempty"`
 	QueryAge time.Duration `json:"query_age,omitempty"` // now − query_start, while active
+	IdleAge  time.Duration `json:"idle_age,omitempty"`  // now − state_change, while idle in a transaction
 	XactAge  time.Duration `json:"xact_age,omitempty"`  // zero: no transaction
 	Age      time.Duration `json:"age,omitempty"`       // since backend_start
 }

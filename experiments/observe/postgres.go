@@ -71,6 +71,8 @@ SELECT pid, coalesce(usename, ''), coalesce(application_name, ''),
        coalesce(host(client_addr) || ':' || client_port, ''),
        coalesce(state, ''), coalesce(wait_event_type, ''), coalesce(wait_event, ''),
        (extract(epoch FROM CASE WHEN state = 'active' THEN clock_timestamp() - query_start END) * 1e6)::float8,
+       (extract(epoch FROM CASE WHEN state LIKE 'idle in transaction%' THEN clock_timestamp() - state_change END)
+         * 1e6)::float8,
        (extract(epoch FROM clock_timestamp() - xact_start) * 1e6)::float8,
        (extract(epoch FROM clock_timestamp() - backend_start) * 1e6)::float8
 FROM pg_stat_activity
@@ -89,9 +91,9 @@ func (p *Postgres) sample(ctx context.Context) ([]journal.Backend, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.Backend, error) {
 		var b journal.Backend
-		var query, xact, age *float64
-		err := row.Scan(&b.PID, &b.User, &b.App, &b.Client, &b.State, &b.WaitType, &b.Wait, &query, &xact, &age)
-		b.QueryAge, b.XactAge, b.Age = micros(query), micros(xact), micros(age)
+		var query, idle, xact, age *float64
+		err := row.Scan(&b.PID, &b.User, &b.App, &b.Client, &b.State, &b.WaitType, &b.Wait, &query, &idle, &xact, &age)
+		b.QueryAge, b.IdleAge, b.XactAge, b.Age = micros(query), micros(idle), micros(xact), micros(age)
 		return b, err
 	})
 }
