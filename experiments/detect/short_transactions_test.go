@@ -7,9 +7,9 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
-// slowMade makes payments slow from 2 s to 12 s; requests take so long, and each
+// waitingMade makes payments slow from 2 s to 12 s; requests take so long, and each
 // keeps a transaction open for as long as open says, idle but for its beginning.
-func slowMade(took, open float64) *made {
+func waitingMade(took, open float64) *made {
 	m := newMade()
 	m.step("slow", "slow_answer", "fault", "payments", 2, 12)
 	m.load("waiting", "create", 2, 12, 5, took, 503)
@@ -58,7 +58,7 @@ func TestShortTransactions(t *testing.T) {
 		}, Violated, "one in a hundred was open for"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := slowMade(tt.took, tt.open)
+			m := waitingMade(tt.took, tt.open)
 			if tt.edit != nil {
 				tt.edit(m)
 			}
@@ -74,14 +74,14 @@ func emptied(m *made) {
 
 // A transaction is one as long as its beginning stays the same.
 func TestTransactionsIn(t *testing.T) {
-	j := slowMade(1.5, 1.5).memory()
+	j := waitingMade(1.5, 1.5).memory()
 	got := transactionsIn(j, "db", journal.Window{From: secs(2), To: secs(12)})
 	if len(got.ages) != 7 || got.samples != 100 {
 		t.Errorf("%d transactions in %d samples: %v", len(got.ages), got.samples, got.ages)
 	}
 }
 
-func slows(took, open float64) func() *made { return func() *made { return slowMade(took, open) } }
+func slows(took, open float64) func() *made { return func() *made { return waitingMade(took, open) } }
 
 var (
 	_ = madeUpAs("short_transactions/held-ended-before", makes(slows(1.5, 0.15)))
