@@ -93,8 +93,9 @@ type Step struct {
 	// themselves, and for faults until the end of the method.
 	For time.Duration
 	// On names the target: a dependency's name or kind (http, postgres, redis,
-	// tcp; of a second kind, the first dependency), "replica" (one, drawn from the seed), "replicas" (each of them) or
-	// a replica's name.
+	// tcp; of a second kind, the first dependency), "replica" (one, drawn from
+	// the seed), "replicas" (each of them, in steps that are called by the name
+	// and a number: "attack.1") or a replica's name.
 	On string
 	// Class is fault, operation or probe; Kind the name it is registered
 	// under. In files: `fault: {latency: {latency: 300ms}}`.

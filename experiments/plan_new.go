@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/detect"
@@ -287,8 +288,12 @@ func (p *planner) step(s Step) error {
 			}
 			p.reason("step %q: %v", s.Name, err)
 		}
+		name := s.Name
+		if len(targets) > 1 {
+			name += "." + strconv.Itoa(i+1) // so that what each does can be told apart
+		}
 		p.Steps = append(p.Steps, PlannedStep{Do: do, PlannedStep: journal.PlannedStep{
-			Name: s.Name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
+			Name: name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
 			At: journal.Instant(s.At), For: s.For,
 		}})
 	}

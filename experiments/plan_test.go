@@ -199,6 +199,28 @@ func step(text string) string {
 	return "version: 1\nname: x\ntitle: X\nmethod:\n  - " + text + "\nexpect: [success]\n"
 }
 
+// What is done on each replica has names of its own, and one name for all.
+func TestStepsOnReplicasAreNumbered(t *testing.T) {
+	for on, want := range map[string][]string{
+		OnReplicas: {"them.1 on orders-1", "them.2 on orders-2"},
+		"orders-2": {"them on orders-2"},
+	} {
+		s := sampleSubject(t)
+		s.Service.Replicas = 2
+		plans, err := NewPlan(decoded(t, step("{name: them, on: "+on+", operation: {attack: {count: 5}}}")), s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, step := range plans[0].Steps {
+			got = append(got, step.Name+" on "+step.Target)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("on %s (-want +got):\n%s", on, diff)
+		}
+	}
+}
+
 func TestNotApplicable(t *testing.T) {
 	withoutHTTP := func(s *subject.Subject) {
 		s.Dependencies = slices.DeleteFunc(s.Dependencies, func(d subject.Dependency) bool { return d.Kind == subject.HTTP })

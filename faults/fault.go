@@ -126,7 +126,8 @@ type Behaviour struct {
 	// Delay holds the answer back, for at least this long after the request
 	// was read.
 	Delay time.Duration `json:"delay,omitempty"`
-	// Hang reads the request and never answers.
+	// Hang reads the request and does not answer; when the behaviour is taken
+	// back, it answers with Status, or cuts the connection where that is zero.
 	Hang bool `json:"hang,omitempty"`
 	// StallAfter sends headers and this many bytes of the body, then one byte
 	// each StallEvery (nothing more when that is zero); negative: not at all.

@@ -299,6 +299,16 @@ func TestWitnesses(t *testing.T) {
 			parts{calls(journal.Call{Fault: "hang", Status: 200, Answered: 5})},
 			ErrNotInForce,
 		},
+		"hang, then answered": {
+			&Hang{Then: 503},
+			parts{calls(journal.Call{Fault: "hang", Status: 503, Answered: 5})},
+			nil,
+		},
+		"hang, answered otherwise": {
+			&Hang{Then: 503},
+			parts{calls(journal.Call{Fault: "hang", Status: 200, Answered: 5})},
+			ErrNotInForce,
+		},
 		"stalled": {
 			&StalledBody{},
 			parts{calls(journal.Call{Fault: "stalled_body", Status: 200, HungUp: true})},

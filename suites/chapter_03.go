@@ -21,6 +21,10 @@ func LimitAttempts() types.GomegaMatcher { return holdKind("attempts") }
 // the detector backoff_growth.
 func GrowBackoff() types.GomegaMatcher { return holdKind("backoff_growth") }
 
+// DrawWaitsApart holds when replicas draw their retries' waits independently of
+// each other (3.3). It judges by the detector seed_diversity.
+func DrawWaitsApart() types.GomegaMatcher { return holdKind("seed_diversity") }
+
 // JitterRetries holds when the waits between attempts are spread at random
 // (3.3). It judges by the detector jitter.
 func JitterRetries() types.GomegaMatcher { return holdKind("jitter") }

@@ -78,3 +78,10 @@ func ExampleWaitAsAsked() {
 	// Output:
 	// retry_after is violated: promised: nobody is asked again before the time that they set
 }
+
+func ExampleDrawWaitsApart() {
+	expect(saved("seed_diversity/held-seeded-each")).To(suites.DrawWaitsApart())
+	expect(saved("seed_diversity/violated-one-seed")).To(suites.DrawWaitsApart())
+	// Output:
+	// seed_diversity is violated: promised retries spread at random
+}

@@ -25,6 +25,7 @@ var order = []string{
 	"duplicate-submits",
 	"slow-start",
 	"transactions",
+	"slow-start", "restart-storm", "http-in-step", "http-refuses",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

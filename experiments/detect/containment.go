@@ -78,6 +78,10 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 	if judged == 0 {
 		return d.unknown("no step broke an http dependency, so there was nothing to contain")
 	}
+	if samplesOf(d.Quantities, "calls_per_request") == "0" {
+		return d.close("%s answered 4xx in %d step(s), and was still asked %s times per request, as refusals are no sign of "+
+			"trouble", h.Target, judged, valueOf(d.Quantities, "calls_per_request_4xx"))
+	}
 	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went "+
 		"on, and it was used again afterwards", h.Target, judged, valueOf(d.Quantities, "calls_per_request"))
 }
@@ -105,9 +109,10 @@ func (p *Containment) step(d *docket, j journal.Journal, s faultStep) {
 
 // stubLoad is what a stub saw at the end of a step.
 type stubLoad struct {
-	arrived, refused4xx int // in the last ten seconds; answered with 4xx
-	inFlight            int // most at once, in the whole step
-	worst               Evidence
+	arrived         int // in the last ten seconds
+	all, refused4xx int // in the whole step; answered with 4xx
+	inFlight        int // most at once, in the whole step
+	worst           Evidence
 }
 
 // asked holds the calls to the dependency against the requests that would use
@@ -121,12 +126,8 @@ func (p *Containment) asked(d *docket, j journal.Journal, s faultStep, using []s
 		offered += one(!r.Dropped)
 	}
 	perRequest := ratio(c.arrived, offered)
-	if c.arrived > 0 && c.refused4xx*2 > c.arrived {
-		d.add(bounded("calls_per_request_4xx", perRequest, "1", ">=", stillAsked, offered))
-		if perRequest < stillAsked {
-			d.against("%s answered 4xx, which is the caller's fault, and was asked only %.2g times per request between %v and "+
-				"%v: do not count 4xx as failures of the dependency", s.Target, perRequest, end.From, end.To)
-		}
+	if c.refused4xx*2 > c.all {
+		p.refused(d, s, end, perRequest, offered)
 		return false
 	}
 	d.add(bounded("calls_per_request", perRequest, "1", "<=", p.Ratio, offered),
@@ -148,6 +149,20 @@ func (p *Containment) asked(d *docket, j journal.Journal, s faultStep, using []s
 		d.point(c.worst)
 	}
 	return true
+}
+
+// refused judges a step of 4xx answers.
+func (p *Containment) refused(d *docket, s faultStep, end journal.Window, perRequest float64, offered int) {
+	d.add(bounded("calls_per_request_4xx", perRequest, "1", ">=", stillAsked, offered))
+	switch {
+	case s.window.Length() < containedOver+containedLead || offered < fewestBaseline:
+		d.doubt("step %q lasted %v, with %d requests that use %s in its last %v; %v and %d are needed to see whether a breaker "+
+			"counts 4xx", s.Name, brief(s.window.Length()), offered, s.Target, containedOver, containedOver+containedLead,
+			fewestBaseline)
+	case perRequest < stillAsked:
+		d.against("%s answered 4xx, which is the caller's fault, and was asked only %.2g times per request between %v and "+
+			"%v: do not count 4xx as failures of the dependency", s.Target, perRequest, end.From, end.To)
+	}
 }
 
 // callsAt counts a stub's calls. How many were there at once is taken at each
@@ -172,8 +187,9 @@ func callsAt(j journal.Journal, s faultStep, end journal.Window) stubLoad {
 		}
 		if end.Contains(e.At) {
 			c.arrived++
-			c.refused4xx += one(call.Status >= http.StatusBadRequest && call.Status < http.StatusInternalServerError)
 		}
+		c.all++
+		c.refused4xx += one(call.Status >= http.StatusBadRequest && call.Status < http.StatusInternalServerError)
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -73,8 +74,15 @@ func TestContainment(t *testing.T) {
 			"watched too briefly", 0.02, 70, func(m *made) { m.header.LoadFor = 40 * time.Second }, Unknown,
 			"make the experiment's recovery longer",
 		},
-		{"still asked with 4xx", 1, 28, answersWith(400), Held, ""},
+		{"still asked with 4xx", 1, 28, answersWith(400), Held, "and was still asked 1 times per request"},
 		{"4xx opens the breaker", 0.3, 28, answersWith(400), Violated, "do not count 4xx"},
+		{"4xx opens the breaker for good", 0, 28, answersWith(400), Violated, "asked only 0 times"},
+		{"4xx, of too few", 1, 28, func(m *made) {
+			answersWith(400)(m)
+			m.requests = slices.DeleteFunc(m.requests, func(r journal.Request) bool {
+				return r.Route == "create" && r.Due > secs(15) && r.Due < secs(22)
+			})
+		}, Unknown, "whether a breaker counts 4xx"},
 		{"503 is an outage", 1, 28, answersWith(503), Violated, "add a circuit breaker"},
 		{
 			"nothing declared to do without", 0.02, 28, func(m *made) { m.header.Routes[1].Uses = nil }, Unknown,

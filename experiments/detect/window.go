@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -198,10 +199,23 @@ func stepSpan(j journal.Journal, name string) (span, error) {
 			named = append(named, s)
 		}
 	}
+	if len(named) == 0 { // it may stand for one on each replica
+		named = slices.DeleteFunc(slices.Clone(j.Steps()), func(s journal.Step) bool { return stepBase(s.Name) != name })
+	}
 	if len(named) == 0 {
 		return span{}, fmt.Errorf("during names no step: %q is none of %s", name, strings.Join(names, ", "))
 	}
 	return union(fmt.Sprintf("step %q", name), named)
+}
+
+// stepBase is the name in the file of a step that is done on each replica.
+func stepBase(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i > 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			return name[:i]
+		}
+	}
+	return name
 }
 
 // union joins the windows in which steps were in force. Every one of them must

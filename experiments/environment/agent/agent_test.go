@@ -259,6 +259,44 @@ func TestCutOffCallsHaveAnAge(t *testing.T) {
 	}
 }
 
+// Calls that are held until their fault is taken back may be answered then.
+func TestHeldCallsAreAnswered(t *testing.T) {
+	a, rec := start(t, stubConfig(subject.Route{Name: "a", Path: "/a"}))
+	s, ok := a.Stub("payments")
+	if !ok {
+		t.Fatal("no stub")
+	}
+	if err := s.SetBehaviour(t.Context(), "x", faults.Behaviour{Hang: true, Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	held := []net.Conn{dial(t, s.ProxyAddress()), dial(t, s.ProxyAddress())}
+	for _, c := range held {
+		defer c.Close()
+		fmt.Fprintf(c, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	<-timer.C
+	if err := s.ClearBehaviour(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range held {
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Body.Close(); res.StatusCode != 503 {
+			t.Errorf("answered with %d", res.StatusCode)
+		}
+	}
+	waitFor(t, func() bool { flush(t, a); return len(calls(rec)) == 2 })
+	for _, c := range calls(rec) {
+		if c.Status != 503 || c.Answered < 20*time.Millisecond || c.HungUp {
+			t.Errorf("recorded as %+v", c)
+		}
+	}
+}
+
 // waitFor asks until it is true.
 func waitFor(t *testing.T, f func() bool) {
 	t.Helper()

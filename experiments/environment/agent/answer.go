@@ -64,11 +64,7 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case b == nil:
 		a.plain(c, w, r)
 	case b.Hang:
-		select {
-		case <-r.Context().Done():
-		case <-b.cleared:
-		}
-		panic(http.ErrAbortHandler)
+		a.hang(c, w, r, b)
 	case b.Reset:
 		reset(w)
 	case b.Status != 0:
@@ -80,6 +76,19 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		a.plain(c, w, r)
 	}
+}
+
+// hang holds a call until the caller leaves or the behaviour is taken back, and
+// then answers it, or cuts its connection.
+func (a *answer) hang(c *call, w http.ResponseWriter, r *http.Request, b *active) {
+	select {
+	case <-r.Context().Done():
+	case <-b.cleared:
+	}
+	if b.Status == 0 || isClosed(c.gone) {
+		panic(http.ErrAbortHandler)
+	}
+	a.empty(c, w, b)
 }
 
 // wait returns after d, or when the caller leaves or the behaviour is taken
