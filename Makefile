@@ -21,8 +21,9 @@ help: ## list the targets
 trial: build ## try the reference service: the main job
 	$(BIN)/seatrial run -f $(SUBJECT) --label main
 
+# Static, so that it can be the agent in a container as it is.
 build: ## compile seatrial into bin/
-	go build -o $(BIN)/seatrial ./cmd/seatrial
+	CGO_ENABLED=0 go build -o $(BIN)/seatrial ./cmd/seatrial
 
 # Packages run one after the other (-p 1): many of them start servers and look
 # at times, and two cores are shared by all of it. The suites run without the

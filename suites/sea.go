@@ -1,6 +1,7 @@
 package suites
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,7 @@ import (
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/environment"
-	"github.com/seatrial/seatrial/experiments/environment/process"
+	"github.com/seatrial/seatrial/experiments/environment/backends"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial"
@@ -30,6 +31,7 @@ type options struct {
 	attempts      int
 	out           string
 	overlay       string
+	environment   string
 }
 
 // Only tries the named experiments alone: "http-slow", "http-slow/payments" or
@@ -57,6 +59,10 @@ func Out(dir string) Option { return func(o *options) { o.out = dir } }
 // Overlay builds the service with a file for go build -overlay, as mutants of
 // the service need. A subject file that it replaces is read from there, too.
 func Overlay(file string) Option { return func(o *options) { o.overlay = file } }
+
+// Environment is where the trial runs: "process" or "docker". Default: what the
+// subject file says.
+func Environment(name string) Option { return func(o *options) { o.environment = name } }
 
 // sea is a suite's trial: made when the suite is put together, begun with the
 // first experiment that is really asked for.
@@ -102,6 +108,7 @@ func newSea(file string, opts []Option) (*sea, error) {
 	if o.out, err = filepath.Abs(o.out); err != nil {
 		return nil, fmt.Errorf("find the folder for trials: %w", err)
 	}
+	s.Environment = cmp.Or(o.environment, s.Environment)
 	if o.overlay != "" {
 		if s.Service.Build == nil {
 			return nil, fmt.Errorf("%s: an overlay needs a service that is built; it has a command", file)
@@ -173,8 +180,12 @@ func (s *sea) start(ctx context.Context) (*trial.Session, error) {
 	if err := neverCached(s.options.out); err != nil {
 		return nil, err
 	}
+	backend, err := backends.New(s.subject.Environment, false)
+	if err != nil {
+		return nil, err
+	}
 	return trial.Begin(ctx, trial.Config{
-		Subject: s.subject, Plans: s.plans, Backend: &process.Backend{}, Seed: s.options.seed,
+		Subject: s.subject, Plans: s.plans, Backend: backend, Seed: s.options.seed,
 		Out: s.options.out, Attempts: s.options.attempts, Version: "go test",
 		Alone: true, StartBy: s.startBy, Say: s.say,
 	})

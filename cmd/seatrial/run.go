@@ -1,20 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seatrial/seatrial/experiments"
-	"github.com/seatrial/seatrial/experiments/environment"
-	"github.com/seatrial/seatrial/experiments/environment/process"
+	"github.com/seatrial/seatrial/experiments/environment/backends"
 	"github.com/seatrial/seatrial/experiments/report"
-	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial"
 )
 
@@ -25,6 +25,7 @@ type runFlags struct {
 	attempts    int
 	noConfirm   bool
 	allowTarget bool
+	environment string
 	verbose     bool
 }
 
@@ -57,6 +58,7 @@ bad file.`,
 		Example: `  seatrial run
   seatrial run http-slow crash
   seatrial run 'http-*' --label quick --seed 7
+  seatrial run --environment docker --label quick
   seatrial run -f services/orders/seatrial.yaml --out /tmp/trials`,
 		RunE: func(cmd *cobra.Command, names []string) error { return f.run(cmd, names) },
 	}
@@ -65,6 +67,8 @@ bad file.`,
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
 	flags.IntVar(&f.attempts, "attempts", 3, "how `often` an experiment is run at most, to confirm a verdict")
 	flags.BoolVar(&f.noConfirm, "no-confirm", false, "the same as --attempts 1")
+	flags.StringVar(&f.environment, "environment", "", "`where` it runs: "+strings.Join(backends.Names(), " or ")+
+		" (default: as the subject says)")
 	flags.BoolVar(&f.allowTarget, "allow-target", false, "allow dependencies that are not on this machine")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
@@ -81,10 +85,11 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	backend, err := f.backend(s)
+	backend, err := backends.New(cmp.Or(f.environment, s.Environment), f.allowTarget)
 	if err != nil {
-		return usage(err)
+		return usage(fmt.Errorf("--environment: %w", err))
 	}
+	s.Environment = backend.Name()
 	stdout := cmd.OutOrStdout()
 	show := newProgress(stdout, cmd.ErrOrStderr(), plans)
 	show.text.Verbose = f.verbose
@@ -104,14 +109,6 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	return outcome(t.Outcome)
-}
-
-func (f *runFlags) backend(s *subject.Subject) (environment.Backend, error) {
-	switch s.Environment {
-	case "", "process":
-		return &process.Backend{AllowRemote: f.allowTarget}, nil
-	}
-	return nil, fmt.Errorf("%s: environment: there is none called %q; there is process", s.File, s.Environment)
 }
 
 // interruptible is a context that the first interrupt ends; the second one

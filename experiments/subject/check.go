@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -60,10 +61,13 @@ func (c checker) service() {
 	s := c.Service
 	switch {
 	case !c.d.Has("service"):
-	case s.Build == nil && len(s.Command) == 0:
+	case s.Build == nil && len(s.Command) == 0 && !s.Container.made():
 		c.wrong("service", "build: {package: ./cmd/…} or command: […]", "the service has neither build nor command")
 	case s.Build != nil && len(s.Command) > 0:
 		c.wrong("service.command", "one of them", "the service has both build and command")
+	}
+	if s.Container.Image != "" && s.Container.Dockerfile != "" {
+		c.wrong("service.container.image", "one of them", "the container has both image and dockerfile")
 	}
 	if len(s.Command) > 0 && len(s.Args) > 0 {
 		c.wrong("service.args", "them in command", "args belong to a service that is built")
@@ -104,7 +108,7 @@ func (c checker) ports() {
 		if port < 0 || port > 65535 {
 			c.wrong(at, "0, or a port from 1 to 65535", "port %d", port)
 		}
-		if port != 0 && s.Replicas > 1 {
+		if port != 0 && s.Replicas > 1 && c.Environment != "docker" {
 			c.wrong(at, "0 here, or replicas: 1", "%d replicas cannot share the fixed port %d", s.Replicas, port)
 		}
 	}
@@ -159,7 +163,8 @@ func (c checker) values(at string, texts map[string]string, ofReplica bool) {
 // own are the keys that only one kind of dependency has.
 var own = map[string]string{
 	"bin": Postgres, "migrations": Postgres, "database": Postgres, "user": Postgres,
-	"durable": Postgres, "settings": Postgres, "wire": Postgres, "routes": HTTP, "address": TCP,
+	"durable": Postgres, "settings": Postgres, "wire": Postgres, "routes": HTTP,
+	"address": TCP, "port": TCP, "env": TCP, "run": TCP,
 }
 
 // reserved are names that references use for something else.
@@ -187,6 +192,9 @@ func (c checker) dependencies() {
 		if c.d.Has(at + ".wire.tls") {
 			c.oneOf(at+".wire.tls", dep.Wire.TLS, TLSRefused, TLSAnswered)
 		}
+		if dep.Kind == HTTP && dep.Image != "" {
+			c.wrong(at+".image", "it to be left out", "the agent itself answers for %s, of kind http", dep.Name)
+		}
 		c.address(at, dep)
 		c.routes(at+".routes", dep.Routes)
 	}
@@ -194,6 +202,12 @@ func (c checker) dependencies() {
 
 func (c checker) address(at string, dep Dependency) {
 	if dep.Kind != TCP {
+		return
+	}
+	if dep.Image != "" {
+		if dep.Port < 1 || dep.Port > 65535 {
+			c.wrong(at, "port: 1 to 65535", "%s runs an image, and its port is %d", at, dep.Port)
+		}
 		return
 	}
 	if dep.Address == "" {
@@ -240,6 +254,9 @@ func (c checker) promises() {
 	}
 }
 
+// made reports whether the container comes from an image or a Dockerfile.
+func (c Container) made() bool { return c.Image != "" || c.Dockerfile != "" }
+
 // checkPaths looks whether the folders and files that the subject names exist.
 func (s *Subject) checkPaths(d *yamlfile.Document) {
 	exists := func(at, path, expected string, folder bool) {
@@ -253,6 +270,9 @@ func (s *Subject) checkPaths(d *yamlfile.Document) {
 	}
 	if b := s.Service.Build; b != nil && b.Overlay != "" {
 		exists("service.build.overlay", s.Path(b.Overlay), "file", false)
+	}
+	if c := s.Service.Container; c.Dockerfile != "" {
+		exists("service.container.dockerfile", filepath.Join(s.Path(s.Service.Dir), c.Dockerfile), "file", false)
 	}
 	for _, dep := range s.Dependencies {
 		if dep.Migrations != "" {

@@ -18,7 +18,9 @@ type Subject struct {
 	Version int    `yaml:"version" json:"version"`
 	Name    string `yaml:"name" json:"name"`
 	// Environment is the backend to use: process (default) or docker.
-	Environment  string           `yaml:"environment" json:"environment,omitempty"`
+	Environment string `yaml:"environment" json:"environment,omitempty"`
+	// Images are those of the docker environment.
+	Images       Images           `yaml:"images" json:"images,omitempty"`
 	Service      Service          `yaml:"service" json:"service"`
 	Dependencies Dependencies     `yaml:"dependencies" json:"dependencies,omitempty"`
 	Traffic      loadgen.Traffic  `yaml:"traffic" json:"traffic"`
@@ -52,6 +54,8 @@ type Service struct {
 	// Build compiles a Go package; its binary is run with Args. Either Build
 	// or Command is required.
 	Build *Build `yaml:"build" json:"build,omitempty"`
+	// Container says how it runs in the docker environment.
+	Container Container `yaml:"container" json:"container,omitempty"`
 	// Command runs something that is already there.
 	Command []string `yaml:"command" json:"command,omitempty"`
 	Args    []string `yaml:"args" json:"args,omitempty"`
@@ -167,6 +171,15 @@ type Dependency struct {
 
 	// Address is host:port of what is there already, for tcp.
 	Address string `yaml:"address" json:"address,omitempty"`
+
+	// Image is what the docker environment runs it from. Default:
+	// postgres:17-alpine, redis:7-alpine; for tcp it takes the place of Address.
+	Image string `yaml:"image" json:"image,omitempty"`
+	// Port is what the image listens on, for tcp; Env its environment and Run
+	// its command, where the image's own is not wanted.
+	Port int               `yaml:"port" json:"port,omitempty"`
+	Env  map[string]string `yaml:"env" json:"env,omitempty"`
+	Run  []string          `yaml:"run" json:"run,omitempty"`
 }
 
 // Wire is about the wire tap: a relay that understands postgres' protocol,

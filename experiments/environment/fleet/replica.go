@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -118,29 +117,8 @@ func (r *replica) probe(ctx context.Context) error {
 }
 
 func (r *replica) connect(ctx context.Context) error {
-	port := or(r.fleet.Subject.Traffic.Port, "http")
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", r.unit.Addresses[port])
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if !r.unit.Fronted {
-		return nil
-	}
-	if err := c.SetReadDeadline(time.Now().Add(frontedWait)); err != nil {
-		return err
-	}
-	var slow net.Error
-	if _, err := c.Read(make([]byte, 1)); err != nil && (!errors.As(err, &slow) || !slow.Timeout()) {
-		return fmt.Errorf("port %s is closed right after it was opened: %w", port, err)
-	}
-	return nil
+	return Accepts(ctx, r.unit.Addresses[or(r.fleet.Subject.Traffic.Port, "http")], r.unit.Fronted)
 }
-
-// frontedWait is how long a connection must last that somebody else may have
-// accepted: a container engine's proxy closes it within a millisecond.
-const frontedWait = 50 * time.Millisecond
 
 // Terminate sends the stop signal and waits for the exit; after the grace it
 // kills.

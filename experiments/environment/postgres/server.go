@@ -126,10 +126,7 @@ func (s *Server) configure(d subject.Dependency) error {
 		"dynamic_shared_memory_type": "mmap", // in the data directory, so that nothing is left in /dev/shm
 		"logging_collector":          "off", "log_line_prefix": "[%p] ", "wal_init_zero": "off",
 	}
-	if !d.Durable {
-		maps.Copy(settings, map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
-	}
-	maps.Copy(settings, d.Settings)
+	maps.Copy(settings, Settings(d))
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&text, "\n%s = %s", name, literal(settings[name]))
@@ -140,6 +137,16 @@ func (s *Server) configure(d subject.Dependency) error {
 	}
 	_, err = f.WriteString(text.String() + "\n")
 	return errors.Join(err, f.Close())
+}
+
+// Settings are what a dependency asks of its server, wherever that runs.
+func Settings(d subject.Dependency) map[string]string {
+	settings := map[string]string{}
+	if !d.Durable {
+		settings = map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+	}
+	maps.Copy(settings, d.Settings)
+	return settings
 }
 
 func (s *Server) socket() string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/environmenttest"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -64,7 +65,7 @@ func TestWithoutRedisServer(t *testing.T) {
 		t.Error("a Redis in the agent takes signals")
 	}
 	address := target.(faults.Proxied).ProxyAddress()
-	if err := ping(t.Context(), address); err != nil {
+	if err := fleet.PingRedis(t.Context(), address); err != nil {
 		t.Error("through the proxy:", err)
 	}
 	c, err := net.Dial("tcp", e.(*Environment).references(false)["far.address"])

@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
@@ -210,20 +209,8 @@ func (e *Environment) references(direct bool) map[string]string {
 }
 
 func (s *server) references(address string) map[string]string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
+	if s.dependency.Kind == subject.Postgres {
+		return s.postgres.References(address)
 	}
-	refs := map[string]string{"host": host, "port": port, "address": address}
-	switch s.dependency.Kind {
-	case subject.Postgres:
-		maps.Copy(refs, s.postgres.References(address))
-	case subject.Redis:
-		refs["url"] = "redis://" + address + "/0"
-	case subject.HTTP:
-		refs["url"] = "http://" + address
-	case subject.TCP:
-		refs["url"] = "tcp://" + address
-	}
-	return refs
+	return fleet.References(s.dependency.Kind, address)
 }

@@ -1,14 +1,12 @@
 package process
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -67,7 +65,7 @@ func (r *redisServer) start(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if ping(ctx, r.address()) == nil {
+		if fleet.PingRedis(ctx, r.address()) == nil {
 			return nil
 		}
 		select {
@@ -78,27 +76,6 @@ func (r *redisServer) start(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// ping exchanges one PING with a Redis server.
-func ping(ctx context.Context, address string) error {
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
-		return err
-	}
-	if _, err := c.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {
-		return err
-	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	if err == nil && strings.TrimSpace(line) != "+PONG" {
-		err = fmt.Errorf("it answered %q", line)
-	}
-	return err
 }
 
 func (r *redisServer) exited(e spawn.Exit) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/faults"
@@ -123,7 +124,7 @@ func watch(t *testing.T, e *Environment, j *journal.Memory) {
 				return
 			case <-tick.C:
 			}
-			_ = ping(ctx, cache)
+			_ = fleet.PingRedis(ctx, cache)
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, e.Endpoint("http")+"/orders", nil)
 			if resp, err := client.Do(req); err == nil {
 				_, _ = io.Copy(io.Discard, resp.Body)

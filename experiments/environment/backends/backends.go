@@ -1,0 +1,26 @@
+// Package backends chooses where a trial runs.
+package backends
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/docker"
+	"github.com/seatrial/seatrial/experiments/environment/process"
+)
+
+// Names are those of all backends; the first is the default.
+func Names() []string { return []string{"process", "docker"} }
+
+// New returns the backend of a name; an empty one stands for the default.
+// Remote permits dependencies that are not on this machine.
+func New(name string, remote bool) (environment.Backend, error) {
+	switch name {
+	case "", "process":
+		return &process.Backend{AllowRemote: remote}, nil
+	case "docker":
+		return &docker.Backend{AllowRemote: remote}, nil
+	}
+	return nil, fmt.Errorf("no environment is called %q; there are %s", name, strings.Join(Names(), ", "))
+}

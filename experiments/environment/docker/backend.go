@@ -1,0 +1,186 @@
+// Package docker runs a trial's environment in containers, by testcontainers: a
+// network for each run, in which PostgreSQL, Redis and other images stand
+// behind the agent, and the service's replicas find all of them by name. What
+// seatrial itself reaches is published on 127.0.0.1; no container needs a way
+// back. The balancer is in this process, as in the process environment.
+//
+// The program that uses it calls reexec.Hook first of all.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
+	"github.com/seatrial/seatrial/experiments/environment/gobuild"
+	"github.com/seatrial/seatrial/experiments/environment/host"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// Backend starts environments of containers. The zero value is ready.
+type Backend struct {
+	// AllowRemote permits tcp dependencies that are somewhere else.
+	AllowRemote bool
+
+	mu      sync.Mutex
+	host    *host.Host
+	builder *gobuild.Builder
+	engine  *engine
+	agent   string            // the agent's image; empty: not looked for yet
+	images  map[string]string // the services' images, by what they are made from
+}
+
+var _ environment.Backend = (*Backend)(nil)
+
+// Name is "docker".
+func (b *Backend) Name() string { return "docker" }
+
+// Prepare checks the subject, finds or pulls the images, and builds the agent's
+// and, anew, the service's.
+func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress environment.Progress) error {
+	if err := b.check(s); err != nil {
+		return err
+	}
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := b.serviceImage(ctx, s, progress, true)
+		return err
+	})
+	group.Go(func() error {
+		_, err := b.agentImage(ctx, s, progress)
+		return err
+	})
+	for _, d := range s.Dependencies {
+		if p, ok := pictureOf(d); ok {
+			group.Go(func() error { return b.engine.ensure(ctx, p, progress) })
+		}
+	}
+	return group.Wait()
+}
+
+// open connects to the engine and starts the watcher where that has not been
+// done yet.
+func (b *Backend) open(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.host == nil {
+		b.host = &host.Host{}
+		b.builder = &gobuild.Builder{Host: b.host, Env: []string{"CGO_ENABLED=0", "GOOS=linux"}}
+		b.images = map[string]string{}
+	}
+	if err := b.host.Open(ctx); err != nil {
+		return err
+	}
+	if b.engine != nil {
+		return nil
+	}
+	g, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.host.Watcher().Use(cleaner); err != nil {
+		return errors.Join(err, g.client.Close())
+	}
+	b.engine = g
+	return nil
+}
+
+// Start brings a fresh environment up.
+func (b *Backend) Start(
+	ctx context.Context, s *subject.Subject, rec journal.Recorder, o environment.Options,
+) (environment.Environment, error) {
+	if err := b.check(s); err != nil {
+		return nil, err
+	}
+	if err := b.open(ctx); err != nil {
+		return nil, err
+	}
+	e := newEnvironment(b, s, rec, o)
+	if err := e.up(ctx); err != nil {
+		return nil, errors.Join(err, e.Stop(context.WithoutCancel(ctx)))
+	}
+	return e, nil
+}
+
+// Close ends the watcher, which removes what is left. Images stay. It is safe to
+// call twice.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.host == nil {
+		b.host = &host.Host{}
+	}
+	err := b.host.Close()
+	if b.engine != nil {
+		err = errors.Join(err, b.engine.client.Close())
+		b.engine = nil
+	}
+	return err
+}
+
+// check holds a subject against what this backend can do.
+func (b *Backend) check(s *subject.Subject) error {
+	c := s.Service.Container
+	if s.Service.Build == nil && c.Image == "" && c.Dockerfile == "" {
+		return errors.New("the service has neither container.image nor container.dockerfile nor build; " +
+			"one of them is needed to run it in a container")
+	}
+	if fleet.StopSignal(s) == 0 {
+		return fmt.Errorf("service.stop.signal: no signal is called %q here; write one like SIGTERM", s.Service.Stop.Signal)
+	}
+	for _, d := range s.Dependencies {
+		if err := b.checkDependency(s, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) checkDependency(s *subject.Subject, d subject.Dependency) error {
+	switch d.Kind {
+	case subject.Postgres, subject.Redis:
+		return nil
+	case subject.HTTP:
+		if toxiproxyOf(s) != "" {
+			return fmt.Errorf("%s: the official Toxiproxy has no stub for kind http; leave images.toxiproxy out", d.Name)
+		}
+		return nil
+	case subject.TCP:
+		if d.Image != "" {
+			return nil
+		}
+		where, _, err := net.SplitHostPort(d.Address)
+		if err != nil {
+			return fmt.Errorf("%s: its address is not host:port: %w", d.Name, err)
+		}
+		ip := net.ParseIP(where)
+		if where == "localhost" || ip != nil && ip.IsLoopback() {
+			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)
+		}
+		if !b.AllowRemote {
+			return fmt.Errorf("%s: %s is not on this machine; give --allow-target when you mean it", d.Name, d.Address)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s: the docker environment knows no kind of dependency called %q", d.Name, d.Kind)
+}
+
+// toxiproxyOf is the official Toxiproxy's image where it takes the agent's
+// place.
+func toxiproxyOf(s *subject.Subject) string {
+	if s.Images.Toxiproxy != "" {
+		return s.Images.Toxiproxy
+	}
+	return os.Getenv(toxiNaming)
+}

@@ -1,0 +1,184 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	tcnetwork "github.com/testcontainers/testcontainers-go/network"
+
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+)
+
+// shelf is where rendered files are put in a container.
+const shelf = "/run/seatrial"
+
+// order is what a container is made from.
+type order struct {
+	image      string
+	aliases    []string          // names in the trial's network
+	env        map[string]string // beside the image's own
+	entrypoint []string          // nil: the image's
+	cmd        []string          // nil: the image's
+	publish    map[int]int       // its port to one of 127.0.0.1; 0 lets the engine choose
+	files      map[string]string // below shelf, name to content; nil: without a shelf
+	stdin      bool
+	cpus       float64 // 0: no bound
+	memory     int64   // in bytes; 0: no bound
+	readOnly   bool
+	noCaps     bool
+}
+
+// box is one container, which may be started again and again.
+type box struct {
+	engine *engine
+	id     string
+	lines  *spawn.Lines
+	stdin  bool
+}
+
+// maker makes a container that has not been started: testcontainers.Run, or
+// that of one of its modules.
+type maker func(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (string, error)
+
+func plain(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (string, error) {
+	c, err := testcontainers.Run(ctx, image, opts...)
+	if c == nil {
+		return "", err
+	}
+	return c.GetContainerID(), err
+}
+
+// make makes a container from an order.
+func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.Lines) (*box, error) {
+	id, err := m(ctx, o.image, e.customize(o)...)
+	if err != nil {
+		err = fmt.Errorf("make a container from %s: %w", o.image, err)
+	}
+	if id == "" {
+		return nil, err
+	}
+	b := &box{engine: e.engine, id: id, lines: lines, stdin: o.stdin}
+	if err != nil {
+		_ = b.remove(context.WithoutCancel(ctx)) // the first error counts
+		return nil, err
+	}
+	return b, nil
+}
+
+// customize is an order in testcontainers' words.
+func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
+	opts := []testcontainers.ContainerCustomizer{
+		testcontainers.WithNoStart(),
+		tcnetwork.WithNetworkName(o.aliases, e.network),
+		testcontainers.WithLabels(e.labels()),
+		testcontainers.WithEnv(o.env),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { o.host(h) }),
+		testcontainers.WithConfigModifier(func(c *container.Config) {
+			if o.stdin {
+				c.OpenStdin, c.StdinOnce, c.AttachStdin = true, true, true
+			}
+		}),
+	}
+	var ports []string
+	for _, port := range slices.Sorted(maps.Keys(o.publish)) {
+		ports = append(ports, strconv.Itoa(port)+"/tcp")
+	}
+	opts = append(opts, testcontainers.WithExposedPorts(ports...))
+	if o.entrypoint != nil {
+		opts = append(opts, testcontainers.WithEntrypoint(o.entrypoint...))
+	}
+	if o.cmd != nil {
+		opts = append(opts, testcontainers.WithCmd(o.cmd...))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.files)) {
+		opts = append(opts, testcontainers.WithFiles(testcontainers.ContainerFile{
+			Reader: strings.NewReader(o.files[name]), ContainerFilePath: shelf + "/" + name, FileMode: 0o444,
+		}))
+	}
+	return opts
+}
+
+// host fills in what concerns the engine's side. What is published is
+// published on loopback alone, and the engine keeps no copy of what it prints.
+func (o order) host(h *container.HostConfig) {
+	h.PortBindings = network.PortMap{}
+	for inside, outside := range o.publish {
+		port := network.MustParsePort(strconv.Itoa(inside) + "/tcp")
+		h.PortBindings[port] = []network.PortBinding{{
+			HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: strconv.Itoa(outside),
+		}}
+	}
+	h.LogConfig = container.LogConfig{Type: "none"}
+	h.NanoCPUs, h.Memory = int64(o.cpus*1e9), o.memory
+	if o.memory > 0 {
+		h.MemorySwap = o.memory // none beside it
+	}
+	h.ReadonlyRootfs = o.readOnly
+	if o.readOnly {
+		h.Tmpfs = map[string]string{"/tmp": "mode=1777"}
+	}
+	if o.noCaps {
+		h.CapDrop, h.SecurityOpt = []string{"ALL"}, []string{"no-new-privileges"}
+	}
+	switch {
+	case len(o.files) > 0:
+		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: shelf})
+	case o.files != nil:
+		h.Mounts = append(h.Mounts, mount.Mount{
+			Type: mount.TypeTmpfs, Target: shelf, TmpfsOptions: &mount.TmpfsOptions{Mode: 0o1777},
+		})
+	}
+}
+
+// start starts the container; exited, which may be nil, hears how that run
+// ended. What it prints goes to its lines, or on standard output to stdout when
+// that is not nil.
+func (b *box) start(ctx context.Context, exited func(spawn.Exit), stdout io.Writer) (*run, error) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stream, err := b.engine.client.ContainerAttach(life, b.id, client.ContainerAttachOptions{
+		Stream: true, Stdin: b.stdin, Stdout: true, Stderr: true,
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("attach to container %.12s: %w", b.id, err)
+	}
+	waited := b.engine.client.ContainerWait(life, b.id, client.ContainerWaitOptions{
+		Condition: container.WaitConditionNextExit,
+	})
+	r := &run{box: b, stream: stream, cancel: cancel, exited: exited, done: make(chan struct{})}
+	if _, err := b.engine.client.ContainerStart(ctx, b.id, client.ContainerStartOptions{}); err != nil {
+		cancel()
+		stream.Close()
+		return nil, fmt.Errorf("start container %.12s: %w", b.id, err)
+	}
+	seen, err := b.engine.client.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+	if err == nil && seen.Container.State != nil {
+		r.pid = seen.Container.State.Pid
+	}
+	go r.follow(waited, stdout)
+	if err != nil {
+		return nil, fmt.Errorf("look at container %.12s: %w", b.id, err)
+	}
+	return r, nil
+}
+
+// remove removes the container, running or not.
+func (b *box) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, removeWithin)
+	defer cancel()
+	return b.engine.remove(ctx, b.id)
+}
+
+const removeWithin = 20 * time.Second

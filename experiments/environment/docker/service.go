@@ -1,0 +1,226 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
+	"github.com/seatrial/seatrial/experiments/environment/ports"
+	"github.com/seatrial/seatrial/experiments/environment/render"
+	"github.com/seatrial/seatrial/experiments/environment/spawn"
+	"github.com/seatrial/seatrial/experiments/subject"
+)
+
+// firstPort is the first port of a service that can be told its ports. Every
+// replica has them all to itself.
+const firstPort = 8080
+
+// insidePorts are the service's ports in its container.
+func insidePorts(s *subject.Subject) map[string]int {
+	all := fleet.Ports(s)
+	taken := map[int]bool{}
+	for _, port := range all {
+		taken[port] = true
+	}
+	inside, next := map[string]int{}, firstPort
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		inside[name] = all[name]
+		if all[name] != 0 {
+			continue
+		}
+		for taken[next] {
+			next++
+		}
+		inside[name] = next
+		next++
+	}
+	return inside
+}
+
+// newReplica makes a replica's container.
+func (e *Environment) newReplica(ctx context.Context, index int, name string) (*fleet.Unit, error) {
+	o, err := e.order(e.scope(false).With(e.replicaValues(index, name)))
+	if err != nil {
+		return nil, err
+	}
+	o.aliases, o.publish = []string{name}, map[int]int{}
+	args := e.subject.Service.Args
+	if len(e.subject.Service.Command) > 1 {
+		args = e.subject.Service.Command[1:]
+	}
+	if len(args) > 0 {
+		if o.cmd, err = e.scope(false).With(e.replicaValues(index, name)).Strings(args); err != nil {
+			return nil, fmt.Errorf("service.args: %w", err)
+		}
+	}
+	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: e.lines(name)}
+	var leases []*ports.Lease
+	for port, inside := range insidePorts(e.subject) {
+		l, err := ports.Acquire()
+		if err != nil {
+			return nil, errors.Join(err, release(leases))
+		}
+		leases = append(leases, l)
+		o.publish[inside], u.Addresses[port] = l.Port, l.Address()
+	}
+	made, err := e.make(ctx, plain, o, u.Lines)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), release(leases))
+	}
+	u.Start = func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
+		r, err := made.start(ctx, exited, nil)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	u.Free = func(ctx context.Context) error { return errors.Join(made.remove(ctx), release(leases)) }
+	return u, nil
+}
+
+func release(leases []*ports.Lease) error {
+	for _, l := range leases {
+		l.Release()
+	}
+	return nil
+}
+
+// order is what every container of the service is made from.
+func (e *Environment) order(scope render.Scope) (order, error) {
+	service := e.subject.Service
+	c := service.Container
+	o := order{
+		image: e.image, cpus: c.CPUs, memory: c.MemoryBytes, readOnly: c.ReadOnly, noCaps: c.DropCapabilities,
+		files: map[string]string{},
+	}
+	var err error
+	if o.env, err = pairs(scope.Env(service.Env)); err != nil {
+		return o, fmt.Errorf("service: %w", err)
+	}
+	for name, content := range service.Files {
+		if clean := path.Clean(name); clean != name || path.IsAbs(name) || strings.HasPrefix(name, "..") {
+			return o, fmt.Errorf("service: file %q: its name leads out of the replica's folder", name)
+		}
+		if o.files[name], err = scope.String(content); err != nil {
+			return o, fmt.Errorf("service: file %s: %w", name, err)
+		}
+	}
+	return o, nil
+}
+
+func (e *Environment) replicaValues(index int, name string) map[string]string {
+	values := map[string]string{"replica.name": name, "replica.index": strconv.Itoa(index)}
+	for port, number := range insidePorts(e.subject) {
+		values["port."+port] = strconv.Itoa(number)
+	}
+	return values
+}
+
+// scope holds what is the same for all replicas.
+func (e *Environment) scope(direct bool) render.Scope {
+	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
+	return s.With(map[string]string{"dir": "/", "scratch": shelf, "listen": "0.0.0.0"})
+}
+
+// pairs are NAME=value entries as a map.
+func pairs(entries []string, err error) (map[string]string, error) {
+	all := map[string]string{}
+	for _, entry := range entries {
+		name, value, _ := strings.Cut(entry, "=")
+		all[name] = value
+	}
+	return all, err
+}
+
+// before runs the commands that come before the first replica, in order, each
+// in a container from the service's image. Their references lead to the
+// databases directly, past the proxies.
+func (e *Environment) before(ctx context.Context) error {
+	scope := e.scope(true).With(e.replicaValues(0, "before"))
+	for i, c := range e.subject.Service.Before {
+		if err := e.runBefore(ctx, c, scope); err != nil {
+			return fmt.Errorf("service.before[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope render.Scope) error {
+	if len(c.Run) == 0 {
+		return errors.New("run is empty")
+	}
+	e.options.Progress.Say("running " + strings.Join(c.Run, " "))
+	o, err := e.order(scope)
+	if err != nil {
+		return err
+	}
+	own, err := pairs(scope.Env(c.Env))
+	if err != nil {
+		return err
+	}
+	maps.Copy(o.env, own)
+	words, err := scope.Strings(c.Run)
+	if err != nil {
+		return err
+	}
+	if o.cmd = words[1:]; words[0] != "service" {
+		o.entrypoint = words[:1]
+	}
+	o.publish = map[int]int{firstPort: 0} // otherwise all that the image exposes would be
+	within := c.Within
+	if within <= 0 {
+		within = time.Minute
+	}
+	limit := fmt.Errorf("it did not end within %v", within)
+	bounded, cancel := context.WithTimeoutCause(ctx, within, limit)
+	defer cancel()
+	lines := e.lines("before")
+	err = e.once(bounded, o, lines)
+	if err != nil && errors.Is(context.Cause(bounded), limit) {
+		err = limit
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, fleet.Printed(lines))
+	}
+	return nil
+}
+
+// once runs a container to its end and removes it.
+func (e *Environment) once(ctx context.Context, o order, lines *spawn.Lines) (err error) {
+	made, err := e.make(ctx, plain, o, lines)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, made.remove(context.WithoutCancel(ctx))) }()
+	r, err := made.start(ctx, nil, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.Wait(ctx); err != nil {
+		return err
+	}
+	if exit := r.Exit(); exit.Code != 0 {
+		return errors.New("it " + exit.String())
+	}
+	return nil
+}
+
+// certificates are those that this machine trusts; empty where there are none.
+func certificates() []byte {
+	for _, file := range []string{
+		"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
+	} {
+		if b, err := os.ReadFile(file); err == nil {
+			return b
+		}
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package subject
+
+// Images changes which images the docker environment is made of, where the
+// defaults are not wanted. The environment variables SEATRIAL_AGENT_IMAGE,
+// SEATRIAL_TOXIPROXY_IMAGE, SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE
+// change the defaults of all subjects.
+type Images struct {
+	// Agent is seatrial's agent. Default: this very seatrial, in an image of its
+	// own that is built when it is missing.
+	Agent string `yaml:"agent" json:"agent,omitempty"`
+	// Toxiproxy is an image of the official Toxiproxy, to stand before the
+	// dependencies in the agent's place. It has no stubs (kind http) and counts
+	// nothing, so that only faults that need neither can be injected.
+	Toxiproxy string `yaml:"toxiproxy" json:"toxiproxy,omitempty"`
+}
+
+// Container is how the service becomes a container, for environment: docker.
+// Without Image and Dockerfile, Build is compiled here, statically, into an
+// image of nothing but the program and the certificates of this machine.
+type Container struct {
+	// Image is there already, or can be pulled.
+	Image string `yaml:"image" json:"image,omitempty"`
+	// Dockerfile has the image built, relative to the service's folder.
+	Dockerfile string `yaml:"dockerfile" json:"dockerfile,omitempty"`
+	// Context is the folder of the build, relative to the service's. Default:
+	// the service's folder itself.
+	Context string `yaml:"context" json:"context,omitempty"`
+	// Target is the stage to build. Default: the last one.
+	Target string `yaml:"target" json:"target,omitempty"`
+	// Args are arguments of the build; ${env.NAME} may be used.
+	Args map[string]string `yaml:"args" json:"args,omitempty"`
+	// CPUs bounds the processors of each replica (0.5: half of one), MemoryBytes
+	// its memory. Zero: no bound.
+	CPUs        float64 `yaml:"cpus" json:"cpus,omitempty"`
+	MemoryBytes int64   `yaml:"memory_bytes" json:"memory_bytes,omitempty"`
+	// ReadOnly gives it a root that cannot be written, and a /tmp that can;
+	// DropCapabilities takes all capabilities, and the way to new ones.
+	ReadOnly         bool `yaml:"read_only" json:"read_only,omitempty"`
+	DropCapabilities bool `yaml:"drop_capabilities" json:"drop_capabilities,omitempty"`
+}

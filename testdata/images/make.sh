@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Builds local stand-ins for the images of a trial from what this machine has,
+# for machines without a registry:
+#   seatrial/postgres:local   PostgreSQL from /usr/lib/postgresql, with the official image's variables
+#   seatrial/redis:local      redis-server
+#   seatrial/toxiproxy:local  Toxiproxy's own server
+#   seatrial/golang:local     Go with the modules of the reference service, to build its Dockerfile
+# A stand-in that is there already is left alone; FORCE=1 builds it anew.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+wanted() { [ -n "${FORCE:-}" ] || ! docker image inspect "$1" >/dev/null 2>&1; }
+
+# place ROOT FILE...: files into a tree, with the libraries that they need.
+place() {
+  local root=$1 file
+  shift
+  for file in "$@" $(ldd "$@" 2>/dev/null | grep -o '/[^ )]*' | sed 's/:$//' | sort -u); do
+    [ -e "$root$file" ] || { mkdir -p "$root$(dirname "$file")" && cp -L "$file" "$root$file"; }
+  done
+}
+
+# image TAG ROOT: the rest of the Dockerfile comes from standard input. Symbolic
+# links at the root (/lib, /bin) are kept as folders.
+image() {
+  { echo 'FROM scratch'; echo 'COPY root /'; cat; } >"$2/../Dockerfile"
+  docker build -q -t "$1" -f "$2/../Dockerfile" "$2/.."
+}
+
+if wanted seatrial/postgres:local; then
+  bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
+  root=$work/postgres/root
+  version=$(basename "$(dirname "$bin")")
+  mkdir -p "$root"/{tmp,etc,var/lib/postgresql/data,var/run/postgresql,usr/local/bin,usr/share/postgresql,usr/share/zoneinfo,usr/lib/locale}
+  chmod 1777 "$root/tmp"
+  place "$root" "$bin/postgres" "$bin/initdb" /bin/sh
+  lib=$(dirname "$bin")/lib
+  for so in "$lib"/*.so; do case $so in *llvmjit*) ;; *) place "$root" "$so" ;; esac; done
+  cp -rL "/usr/share/postgresql/$version" "$root/usr/share/postgresql/"
+  cp -rL /usr/share/postgresql-common "$root/usr/share/" 2>/dev/null || true
+  cp -L /usr/share/zoneinfo/UTC "$root/usr/share/zoneinfo/"
+  mkdir -p "$root/usr/share/zoneinfo/Etc" && cp -L /usr/share/zoneinfo/UTC "$root/usr/share/zoneinfo/Etc/"
+  cp -rL /usr/lib/locale/C.utf8 "$root/usr/lib/locale/"
+  echo 'postgres:x:999:999::/var/lib/postgresql:/bin/sh' >"$root/etc/passwd"
+  CGO_ENABLED=0 go build -o "$root/usr/local/bin/entry" ./testdata/images/postgres
+  image seatrial/postgres:local "$root" <<EOF
+ENV PATH=/usr/local/bin:$bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data TZ=UTC
+VOLUME /var/lib/postgresql/data
+STOPSIGNAL SIGINT
+EXPOSE 5432
+ENTRYPOINT ["/usr/local/bin/entry"]
+CMD ["postgres"]
+EOF
+fi
+
+if wanted seatrial/redis:local; then
+  root=$work/redis/root
+  mkdir -p "$root/data"
+  place "$root" "$(readlink -f "$(command -v redis-server)")"
+  mkdir -p "$root/usr/local/bin"
+  mv "$root$(readlink -f "$(command -v redis-server)")" "$root/usr/local/bin/redis-server"
+  image seatrial/redis:local "$root" <<EOF
+WORKDIR /data
+EXPOSE 6379
+CMD ["redis-server"]
+EOF
+fi
+
+if wanted seatrial/toxiproxy:local; then
+  root=$work/toxiproxy/root
+  mkdir -p "$root"
+  CGO_ENABLED=0 go build -o "$root/toxiproxy" github.com/Shopify/toxiproxy/v2/cmd/server
+  image seatrial/toxiproxy:local "$root" <<EOF
+EXPOSE 8474
+ENTRYPOINT ["/toxiproxy"]
+CMD ["-host=0.0.0.0"]
+EOF
+fi
