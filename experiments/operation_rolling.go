@@ -19,10 +19,14 @@ import (
 type RollingRestart struct {
 	// Pause between a replica being ready and the next one's stop. Default 1s.
 	Pause time.Duration `yaml:"pause" json:"pause,omitempty"`
+	// Down is how long nothing runs in a replica's place, from its exit to its
+	// start. Platforms take a second and more; a replica that is back at once
+	// hides that its listener closed too soon. Default 1s.
+	Down time.Duration `yaml:"down" json:"down,omitempty"`
 }
 
 var _ = registerAction(ClassOperation, "rolling_restart", func() Action {
-	return &RollingRestart{Pause: time.Second}
+	return &RollingRestart{Pause: time.Second, Down: time.Second}
 })
 
 // String is the operation in one line.
@@ -40,7 +44,7 @@ func (r *RollingRestart) Start(ctx context.Context, x *Execution) (func(context.
 					return err
 				}
 			}
-			if err := restartReplica(ctx, x, rep); err != nil {
+			if err := restartReplica(ctx, x, rep, r.Down); err != nil {
 				return fmt.Errorf("rolling restart: %s: %w", rep.Name(), err)
 			}
 		}
@@ -59,9 +63,13 @@ func (r *RollingRestart) Witness(j journal.Journal, _ string, w journal.Window) 
 }
 
 // RestartOne restarts one replica as a platform does.
-type RestartOne struct{}
+type RestartOne struct {
+	// Down is how long nothing runs in its place, from its exit to its start.
+	// Default 1s.
+	Down time.Duration `yaml:"down" json:"down,omitempty"`
+}
 
-var _ = registerAction(ClassOperation, "restart_one", func() Action { return &RestartOne{} })
+var _ = registerAction(ClassOperation, "restart_one", func() Action { return &RestartOne{Down: time.Second} })
 
 // String is the operation in one line.
 func (r *RestartOne) String() string { return "restart of one replica" }
@@ -75,7 +83,7 @@ func (r *RestartOne) Start(ctx context.Context, x *Execution) (func(context.Cont
 	if err != nil {
 		return nil, err
 	}
-	return background(ctx, func(ctx context.Context) error { return restartReplica(ctx, x, rep) }), nil
+	return background(ctx, func(ctx context.Context) error { return restartReplica(ctx, x, rep, r.Down) }), nil
 }
 
 // Witness asks for the replica to have been stopped and started again.
@@ -83,8 +91,11 @@ func (r *RestartOne) Witness(j journal.Journal, target string, w journal.Window)
 	return restarted(j, target, w)
 }
 
-func restartReplica(ctx context.Context, x *Execution, rep environment.Replica) error {
+func restartReplica(ctx context.Context, x *Execution, rep environment.Replica, down time.Duration) error {
 	if err := stopReplica(ctx, x, rep); err != nil {
+		return err
+	}
+	if err := wait(ctx, down); err != nil {
 		return err
 	}
 	if err := rep.Start(ctx); err != nil {

@@ -392,8 +392,10 @@ func (p *planner) estimate(a Action) time.Duration {
 	switch a := a.(type) {
 	case *RollingRestart:
 		n := time.Duration(len(p.replicas))
-		return (restart+a.Pause)*n - a.Pause //nolint:durationcheck // n is a number
-	case *RestartOne, *RestartAll:
+		return (restart+a.Down+a.Pause)*n - a.Pause //nolint:durationcheck // n is a number
+	case *RestartOne:
+		return restart + a.Down
+	case *RestartAll:
 		return restart
 	case *Scale:
 		return time.Second

@@ -2,18 +2,15 @@ package suites_test
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/mutant"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -28,26 +25,23 @@ const (
 
 // quickMutants are tried by every run of the tests, one for each of several
 // chapters of the checklist; the rest is tried where SEATRIAL_LONG is set.
-var quickMutants = []string{"infinite-retry", "no-pool-limit", "no-sigterm-handler"}
-
-// repeats is how often the long form tries each mutant.
-const repeats = 3
-
-// cell is one try of one mutant.
-type cell struct {
-	Mutant     string              `json:"mutant"`
-	Experiment string              `json:"experiment"`
-	Try        int                 `json:"try"`
-	Outcome    experiments.Outcome `json:"outcome"`
-	Caught     bool                `json:"caught"` // by the detector that its patch names
-	Violated   []string            `json:"violated,omitempty"`
-	Seconds    float64             `json:"seconds"`
-	Patch      time.Time           `json:"patch"` // when the patch was last changed
+var quickMutants = []string{
+	"infinite-retry",        // chapter 3
+	"no-pool-limit",         // chapter 4
+	"errors-counted-as-200", // chapter 7
+	"no-sigterm-handler",    // chapter 9
+	"short-drain-delay",     // chapter 10
 }
 
+// repeats is how often the long form tries each mutant with its experiment.
+const repeats = 3
+
 // TestMatrix tries mutants of the reference service, each with the experiment
-// that must catch it. The long form keeps what it has found in
-// .cache/matrix.json, goes on from there, and writes docs/matrix.md.
+// that must catch it: a few of them, or all of them three times where
+// SEATRIAL_LONG is set; where that is "all", each with every other experiment
+// once, too, and the good service with all of them. The long forms keep what
+// they have found in .cache/matrix.json, go on from there, and write
+// docs/matrix.md after every try.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a trial of several mutants takes minutes")
@@ -56,62 +50,105 @@ func TestMatrix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := os.Getenv("SEATRIAL_LONG") != ""
-	tries := 1
-	if long {
-		tries = repeats
-	}
-	done := loadMatrix(t)
-	for _, m := range mutants {
-		if !long && !slices.Contains(quickMutants, m.Name) {
-			continue
+	long := os.Getenv("SEATRIAL_LONG")
+	if long == "" {
+		for _, m := range mutants {
+			if slices.Contains(quickMutants, m.Name) {
+				tryCell(t, m, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: 1}, nil)
+			}
 		}
-		for try := 1; try <= tries; try++ {
-			t.Run(fmt.Sprintf("%s/%s/%d", m.Name, m.Experiments[0], try), func(t *testing.T) {
-				c, known := done.find(t, m, try)
-				if !known || !long {
-					c = tryMutant(t, m, try)
-				}
-				if long {
-					done = done.with(t, c)
-				}
-				if !c.Caught {
-					t.Errorf("%s was not caught: the verdict is %s, violated were %v, and %s had to be",
-						m.Name, c.Outcome, c.Violated, m.Detector)
-				}
-			})
-		}
+		return
 	}
-	if long {
-		done.write(t, mutants)
+	done := loadMatrix(t, mutants)
+	for _, c := range wanted(mutants, long == "all") {
+		i := slices.IndexFunc(mutants, func(m mutant.Mutant) bool { return m.Name == c.Mutant })
+		m := mutant.Mutant{}
+		if i >= 0 {
+			m = mutants[i]
+		}
+		tryCell(t, m, c, done)
 	}
 }
 
-// tryMutant builds the mutant and tries it with its first experiment.
-func tryMutant(t *testing.T, m mutant.Mutant, try int) cell {
+// wanted lists what is to be tried: first every mutant with its own experiment,
+// and then again; then, of the whole, the good service and what is left.
+func wanted(mutants []mutant.Mutant, whole bool) []tried {
+	var cells []tried
+	for try := 1; try <= repeats; try++ {
+		for _, m := range mutants {
+			cells = append(cells, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: try})
+		}
+	}
+	if !whole {
+		return cells
+	}
+	for try := 1; try <= repeats; try++ {
+		for _, e := range catalogue.All() {
+			cells = append(cells, tried{Experiment: e.Name, Try: try})
+		}
+	}
+	for _, e := range catalogue.All() {
+		for _, m := range mutants {
+			if e.Name != m.Experiments[0] {
+				cells = append(cells, tried{Mutant: m.Name, Experiment: e.Name, Try: 1})
+			}
+		}
+	}
+	return cells
+}
+
+// tryCell tries a cell, unless the matrix knows it, and holds it to what is
+// promised: the mutant is caught by its own experiment, no other detector fires
+// there without a reason given, and the good service does not fail.
+func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 	t.Helper()
-	overlay, err := mutant.Overlay(m, moduleRoot, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	t.Run(fmt.Sprintf("%s/%s/%d", cmp.Or(c.Mutant, good), c.Experiment, c.Try), func(t *testing.T) {
+		known, found := done.find(c)
+		if !found {
+			known = try(t, m, c)
+			done.add(t, known)
+		}
+		switch {
+		case c.Mutant == "" && known.Outcome == experiments.Failed:
+			t.Errorf("the good service failed: %v", known.Violated)
+		case c.Mutant == "" || c.Experiment != m.Experiments[0]:
+			return
+		case !known.caught(m):
+			t.Errorf("%s was not caught: the verdict is %s, violated were %v, and %s had to be",
+				m.Name, known.Outcome, known.Violated, m.Detector)
+		default:
+			for _, kind := range known.unexplained(m) {
+				t.Errorf("%s is violated too, and the patch says nothing of it", kind)
+			}
+		}
+	})
+}
+
+// try builds what a cell names and tries it.
+func try(t *testing.T, m mutant.Mutant, c tried) tried {
+	t.Helper()
+	options := []suites.Option{suites.Only(c.Experiment), suites.Seed(uint64(c.Try)), suites.Out(matrixOut(t))}
+	if c.Mutant != "" {
+		overlay, err := mutant.Overlay(m, moduleRoot, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, suites.Overlay(overlay))
 	}
 	began := time.Now()
-	tried, err := suites.Try(t.Context(), subjectOf,
-		suites.Only(m.Experiments[0]), suites.Overlay(overlay), suites.Seed(uint64(try)), suites.Out(matrixOut(t)))
+	experimentsTried, err := suites.Try(t.Context(), subjectOf, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cell{
-		Mutant: m.Name, Experiment: m.Experiments[0], Try: try, Seconds: time.Since(began).Seconds(),
-		Outcome: worst(tried), Patch: changed(t, m),
-	}
-	for _, e := range tried {
+	c.Digest, c.When = m.Digest, began.UTC().Truncate(time.Second)
+	c.Seconds, c.Outcome = time.Since(began).Seconds(), worst(experimentsTried)
+	for _, e := range experimentsTried {
 		for _, f := range e.Verdict.Findings {
 			if f.Outcome == detect.Violated && !slices.Contains(c.Violated, f.Detector) {
 				c.Violated = append(c.Violated, f.Detector)
 			}
 		}
 	}
-	c.Caught = c.Outcome == experiments.Failed && slices.Contains(c.Violated, m.Detector)
 	return c
 }
 
@@ -129,102 +166,4 @@ func worst(tried []folder.Experiment) experiments.Outcome {
 		verdicts = append(verdicts, e.Verdict)
 	}
 	return experiments.TrialOutcome(verdicts...)
-}
-
-func changed(t *testing.T, m mutant.Mutant) time.Time {
-	t.Helper()
-	info, err := os.Stat(m.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.ModTime().UTC()
-}
-
-// matrix is all cells so far.
-type matrix []cell
-
-const (
-	matrixCache = "../.cache/matrix.json"
-	matrixPage  = "../docs/matrix.md"
-)
-
-func loadMatrix(t *testing.T) (m matrix) {
-	t.Helper()
-	b, err := os.ReadFile(matrixCache)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &m)
-	}
-	if err != nil {
-		t.Fatalf("read %s: %v; remove it to begin anew", matrixCache, err)
-	}
-	return m
-}
-
-// find returns a cell tried before, where its patch has not been changed since.
-func (x matrix) find(t *testing.T, m mutant.Mutant, try int) (cell, bool) {
-	i := slices.IndexFunc(x, func(c cell) bool {
-		return c.Mutant == m.Name && c.Experiment == m.Experiments[0] && c.Try == try && c.Patch.Equal(changed(t, m))
-	})
-	if i < 0 {
-		return cell{}, false
-	}
-	return x[i], true
-}
-
-// with adds a cell and saves all of them.
-func (x matrix) with(t *testing.T, c cell) matrix {
-	t.Helper()
-	x = append(slices.DeleteFunc(x, func(o cell) bool { return o.Mutant == c.Mutant && o.Try == c.Try }), c)
-	b, err := json.MarshalIndent(x, "", " ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(matrixCache), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(matrixCache, b, 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return x
-}
-
-// write writes the page.
-func (x matrix) write(t *testing.T, mutants []mutant.Mutant) {
-	t.Helper()
-	var b strings.Builder
-	b.WriteString("# Detection matrix\n\n" +
-		"Every mutant of the reference service, tried with the experiment that must catch it.\n" +
-		"Made by `make matrix`.\n\n| mutant | what is wrong with it | experiment | detector | caught | also violated |\n" +
-		"|---|---|---|---|---|---|\n")
-	for _, m := range mutants {
-		var caught, tried int
-		var also []string
-		for _, c := range x {
-			if c.Mutant != m.Name {
-				continue
-			}
-			tried++
-			if c.Caught {
-				caught++
-			}
-			for _, v := range c.Violated {
-				if v != m.Detector && !slices.Contains(also, v) {
-					also = append(also, v)
-				}
-			}
-		}
-		slices.Sort(also)
-		share := "not tried yet"
-		if tried > 0 {
-			share = fmt.Sprintf("%d of %d", caught, tried)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector,
-			share, cmp.Or(strings.Join(also, ", "), "—"))
-	}
-	if err := os.WriteFile(matrixPage, []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }

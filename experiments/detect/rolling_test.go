@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -67,12 +68,10 @@ func TestRollingRestart(t *testing.T) {
 		{"lost just after", fail(16.5), Violated, "failed (1 × reset)"},
 		{"lost long after", fail(17.5), Held, ""},
 		{"lost before", fail(4), Held, ""},
+		{"few of each, enough of all", halfBy("newcomers"), Held, "none of 1801 requests"},
+		{"lost by an attack", func(m *made) { fail(8)(m); halfBy("newcomers")(m) }, Violated, "1 of 1801 requests"},
 		{"too few", func(m *made) {
-			m.change(func(r *journal.Request) {
-				if r.Seq%2 == 0 {
-					r.Attack = "other"
-				}
-			})
+			m.requests = slices.DeleteFunc(m.requests, func(r journal.Request) bool { return r.Seq%2 == 0 })
 		}, Unknown, "1000 are needed"},
 		{"p99 near its bound", slow(0.079), Held, ""},
 		{"p99 above it", slow(0.082), Violated, "the p99 was 82ms"},
@@ -110,6 +109,17 @@ func TestRollingRestart(t *testing.T) {
 			m := rollMade()
 			tt.edit(m)
 			wants(t, judged(t, "rolling_restart", m), tt.outcome, tt.reason)
+		})
+	}
+}
+
+// halfBy makes every second hit one of an attack beside the load.
+func halfBy(attack string) func(*made) {
+	return func(m *made) {
+		m.change(func(r *journal.Request) {
+			if r.Seq%2 == 0 {
+				r.Attack = attack
+			}
 		})
 	}
 }

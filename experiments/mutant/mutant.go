@@ -6,10 +6,13 @@ package mutant
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
@@ -27,8 +30,14 @@ type Mutant struct {
 	Experiments []string
 	// Detector is the one whose finding must be "violated".
 	Detector string
+	// Also says why other detectors than that one may find something violated
+	// in those experiments, by their kinds; empty where none should.
+	Also map[string]string
 	// Says is the defect in one sentence.
 	Says string
+	// Digest is a hash of the lines that the patch takes away and adds, hex. It
+	// stays when the code around them moves.
+	Digest string
 	// File is the patch's path.
 	File string
 }
@@ -56,7 +65,8 @@ func List(dir string) ([]Mutant, error) {
 }
 
 // parse reads a patch and the lines before it: "experiment: a, b", "detector:
-// c" and "says: …", whose further lines are indented.
+// c", "says: …" and, where there is need, "also: d (why), e (why)". Their further
+// lines are indented.
 func parse(data []byte) (Mutant, []*gitdiff.File, error) {
 	files, preamble, err := gitdiff.Parse(bytes.NewReader(data))
 	if err != nil {
@@ -66,7 +76,24 @@ func parse(data []byte) (Mutant, []*gitdiff.File, error) {
 		return Mutant{}, nil, errors.New("changes no file")
 	}
 	m, err := header(preamble)
+	m.Digest = digest(files)
 	return m, files, err
+}
+
+// digest hashes what the patch changes, without its place and surroundings.
+func digest(files []*gitdiff.File) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintln(h, f.OldName, f.NewName)
+		for _, fragment := range f.TextFragments {
+			for _, line := range fragment.Lines {
+				if line.Op != gitdiff.OpContext {
+					fmt.Fprint(h, line)
+				}
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 func header(preamble string) (Mutant, error) {
@@ -91,6 +118,11 @@ func header(preamble string) (Mutant, error) {
 		return Mutant{}, fmt.Errorf("header: %w", err)
 	}
 	m := Mutant{Detector: fields["detector"], Says: fields["says"]}
+	also, err := reasons(fields["also"])
+	if err != nil {
+		return m, err
+	}
+	m.Also = also
 	for name := range strings.SplitSeq(fields["experiment"], ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			m.Experiments = append(m.Experiments, name)
@@ -105,4 +137,24 @@ func header(preamble string) (Mutant, error) {
 		return m, errors.New(`header: no line "says: SENTENCE"`)
 	}
 	return m, nil
+}
+
+// reason is one entry of the line "also".
+var reason = regexp.MustCompile(`^([a-z_]+) \(([^()]+)\)(?:, *|$)`)
+
+// reasons reads "kind (why), kind (why)".
+func reasons(line string) (map[string]string, error) {
+	if line == "" {
+		return nil, nil
+	}
+	also := map[string]string{}
+	for line != "" {
+		m := reason.FindStringSubmatch(line)
+		if m == nil {
+			return nil, fmt.Errorf(`header: also: %q is not of the form "detector (why), detector (why)"`, line)
+		}
+		also[m[1]] = m[2]
+		line = line[len(m[0]):]
+	}
+	return also, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const patch = `experiment: http-flaky, http-down
@@ -43,22 +44,58 @@ func TestList(t *testing.T) {
 			Says: "Tries again for ever.", File: filepath.Join(dir, "b.patch"),
 		},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Mutant{}, "Digest")); d != "" {
+		t.Error(d)
+	}
+	if got[0].Digest == "" || got[0].Digest != got[1].Digest {
+		t.Errorf("digests are %q and %q, want the same of the same change", got[0].Digest, got[1].Digest)
+	}
+}
+
+// TestDigest holds that a patch that only moved is the same mutant, and one
+// that changes something else is not.
+func TestDigest(t *testing.T) {
+	of := func(patch string) string {
+		t.Helper()
+		m, _, err := parse([]byte(patch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Digest
+	}
+	if moved := strings.Replace(patch, "@@ -1,3 +1,3 @@", "@@ -7,3 +7,3 @@", 1); of(moved) != of(patch) {
+		t.Error("a patch that was moved has another digest")
+	}
+	if other := strings.Replace(patch, "1 << 30", "1 << 20", 1); of(other) == of(patch) {
+		t.Error("a patch that changes something else has the same digest")
+	}
+}
+
+// TestAlso reads the reasons for what else is violated.
+func TestAlso(t *testing.T) {
+	with := strings.Replace(patch, "says:", "also: recovery (it stays down),\n  ledger (rows are lost)\nsays:", 1)
+	m, _, err := parse([]byte(with))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"recovery": "it stays down", "ledger": "rows are lost"}
+	if d := cmp.Diff(want, m.Also); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestListRefuses(t *testing.T) {
-	for name, c := range map[string]struct{ remove, want string }{
-		"no experiment": {"experiment: http-flaky, http-down\n", `"experiment: NAME"`},
-		"no detector":   {"detector: attempts\n", `"detector: NAME"`},
-		"no sentence":   {"says: Tries again\n", `"says: SENTENCE"`},
-		"no change":     {patch[strings.Index(patch, "diff "):], "changes no file"},
-		"not a diff":    {" package pkg\n", "not a unified diff"},
+	for name, c := range map[string]struct{ replace, by, want string }{
+		"no experiment": {"experiment: http-flaky, http-down\n", "", `"experiment: NAME"`},
+		"no detector":   {"detector: attempts\n", "", `"detector: NAME"`},
+		"no sentence":   {"says: Tries again\n", "", `"says: SENTENCE"`},
+		"also unread":   {"says:", "also: recovery\nsays:", `"detector (why), detector (why)"`},
+		"no change":     {patch[strings.Index(patch, "diff "):], "", "changes no file"},
+		"not a diff":    {" package pkg\n", "", "not a unified diff"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			put(t, dir, "a.patch", strings.Replace(patch, c.remove, "", 1))
+			put(t, dir, "a.patch", strings.Replace(patch, c.replace, c.by, 1))
 			_, err := List(dir)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)

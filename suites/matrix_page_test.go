@@ -1,0 +1,192 @@
+package suites_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/mutant"
+)
+
+const (
+	matrixCache = "../.cache/matrix.json"
+	matrixPage  = "../docs/matrix.md"
+	good        = "good" // the name of the service without a defect, where one is needed
+)
+
+// tried is one try of a mutant, or of the good service, with one experiment.
+type tried struct {
+	Mutant     string              `json:"mutant,omitempty"` // empty: the good service
+	Experiment string              `json:"experiment"`
+	Try        int                 `json:"try"`
+	Outcome    experiments.Outcome `json:"outcome"`
+	Violated   []string            `json:"violated,omitempty"` // kinds of detectors
+	Seconds    float64             `json:"seconds"`
+	When       time.Time           `json:"when"`
+	Digest     string              `json:"digest,omitempty"` // of the patch
+}
+
+// caught says that the mutant's own detector found it.
+func (c tried) caught(m mutant.Mutant) bool {
+	return c.Outcome == experiments.Failed && slices.Contains(c.Violated, m.Detector)
+}
+
+// unexplained are the detectors that fired and that the patch does not name.
+func (c tried) unexplained(m mutant.Mutant) (kinds []string) {
+	for _, kind := range c.Violated {
+		if kind != m.Detector && m.Also[kind] == "" {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// matrix is all that was tried so far. Nil knows nothing and keeps nothing.
+type matrix struct {
+	cells   []tried
+	mutants []mutant.Mutant
+	digests map[string]string // of the patches as they are now; the good service's is empty
+}
+
+func loadMatrix(t *testing.T, mutants []mutant.Mutant) *matrix {
+	t.Helper()
+	x := &matrix{mutants: mutants, digests: map[string]string{}}
+	for _, m := range mutants {
+		x.digests[m.Name] = m.Digest
+	}
+	b, err := os.ReadFile(matrixCache)
+	if errors.Is(err, fs.ErrNotExist) {
+		return x
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &x.cells)
+	}
+	if err != nil {
+		t.Fatalf("read %s: %v; remove it to begin anew", matrixCache, err)
+	}
+	return x
+}
+
+// find returns a cell that was tried before, if its patch has not been changed
+// since and the try was conclusive.
+func (x *matrix) find(c tried) (tried, bool) {
+	if x == nil {
+		return c, false
+	}
+	i := slices.IndexFunc(x.cells, func(o tried) bool {
+		return x.same(o, c) && o.Digest == x.digests[c.Mutant] &&
+			(o.Outcome == experiments.Passed || o.Outcome == experiments.Failed)
+	})
+	if i < 0 {
+		return c, false
+	}
+	return x.cells[i], true
+}
+
+func (x *matrix) same(a, b tried) bool {
+	return a.Mutant == b.Mutant && a.Experiment == b.Experiment && a.Try == b.Try
+}
+
+// add adds a cell, saves all of them and writes the page.
+func (x *matrix) add(t *testing.T, c tried) {
+	t.Helper()
+	if x == nil {
+		return
+	}
+	x.cells = append(slices.DeleteFunc(x.cells, func(o tried) bool { return x.same(o, c) }), c)
+	b, err := json.MarshalIndent(x.cells, "", " ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(matrixCache), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(matrixCache, b, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.write(t)
+}
+
+// of are the cells of one mutant that are still true of its patch.
+func (x *matrix) of(name string) (cells []tried) {
+	for _, c := range x.cells {
+		if c.Mutant == name && c.Digest == x.digests[name] {
+			cells = append(cells, c)
+		}
+	}
+	return cells
+}
+
+// write writes the page.
+func (x *matrix) write(t *testing.T) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries in " +
+		"`.cache/matrix.json`, and not by hand.\n\n" +
+		"## Mutants, each with the experiment that must catch it\n\n" +
+		"*Caught*: the verdict was *failed*, and the detector named was violated. *Also violated*: what else was found in " +
+		"the same runs, and why. *Elsewhere*: other experiments that were tried, with what they found.\n\n" +
+		"| mutant | what is wrong with it | experiment | detector | caught | also violated | elsewhere |\n" +
+		"|---|---|---|---|---|---|---|\n")
+	for _, m := range x.mutants {
+		own, elsewhere := x.row(m)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector, own, elsewhere)
+	}
+	b.WriteString("\n## The good service\n\n| experiment | tried | passed | failed | inconclusive |\n|---|---|---|---|---|\n")
+	for _, e := range catalogue.All() {
+		n := map[experiments.Outcome]int{}
+		all := 0
+		for _, c := range x.of("") {
+			if c.Experiment == e.Name {
+				n[c.Outcome]++
+				all++
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", e.Name, all,
+			n[experiments.Passed], n[experiments.Failed], all-n[experiments.Passed]-n[experiments.Failed])
+	}
+	if err := os.WriteFile(matrixPage, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// row tells of one mutant: its own experiment ("3 of 3 | also violated"), and
+// the others.
+func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
+	var caught, n int
+	var also, others []string
+	for _, c := range x.of(m.Name) {
+		if c.Experiment != m.Experiments[0] {
+			others = append(others, c.Experiment+": "+cmp.Or(strings.Join(c.Violated, ", "), string(c.Outcome)))
+			continue
+		}
+		n++
+		if c.caught(m) {
+			caught++
+		}
+		for _, kind := range c.Violated {
+			why := kind + ": " + cmp.Or(m.Also[kind], "**no reason given**")
+			if kind != m.Detector && !slices.Contains(also, why) {
+				also = append(also, why)
+			}
+		}
+	}
+	slices.Sort(also)
+	slices.Sort(others)
+	share := "not tried yet"
+	if n > 0 {
+		share = fmt.Sprintf("%d of %d", caught, n)
+	}
+	dash := func(list []string) string { return cmp.Or(strings.Join(list, "; "), "—") }
+	return share + " | " + dash(also), dash(others)
+}
