@@ -13,7 +13,7 @@ PACKAGES := ./... ./testdata/orders/...
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 SUBJECT := testdata/orders/seatrial.yaml
 
-.PHONY: trial test test-long lint fmt bench build matrix clean help
+.PHONY: trial test test-long lint fmt bench build matrix matrix-all clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,11 @@ $(VEGETA):
 	@cd $(TOOLS)/vegeta && printf 'module vegeta\n\ngo 1.26\n\nrequire github.com/tsenart/vegeta/v12 $(VEGETA_VERSION)\n' >go.mod \
 		&& go build -mod=mod -o $@ github.com/tsenart/vegeta/v12
 
-matrix: build ## try every mutant with its experiment (long)
-	SEATRIAL_LONG=1 go test -run Matrix -count 1 -timeout 120m -v ./suites/...
+matrix: ## try every mutant three times with its experiment (two hours; resumable)
+	SEATRIAL_LONG=1 go test -run Matrix -count 1 -timeout 5h -v ./suites/...
+
+matrix-all: ## the same, then the good service and every other experiment (a day; resumable)
+	SEATRIAL_LONG=all go test -run Matrix -count 1 -timeout 48h -v ./suites/...
 
 clean: ## remove what was built and the trials
 	rm -rf $(BIN) runs .cache
