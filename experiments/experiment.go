@@ -181,6 +181,8 @@ type AttackSpec struct {
 	Count int
 	// Timeout overrides the traffic's own.
 	Timeout time.Duration
+	// Retries is how the clients try again. Zero: they do not.
+	Retries loadgen.Retries
 	// HangUpAfter makes the client close its connection that long after it sent
 	// the request. Zero: it waits.
 	HangUpAfter time.Duration

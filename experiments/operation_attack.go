@@ -10,6 +10,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
+	"github.com/seatrial/seatrial/loadgen"
 )
 
 // Attack sends hits beside the experiment's own load, under the step's name.
@@ -35,6 +36,13 @@ type Attack struct {
 	Heaviest bool `yaml:"heaviest" json:"heaviest,omitempty"`
 	// Timeout is the client's own. Zero: the traffic's.
 	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
+	// Retries is how often the client tries again what got no answer in time, no
+	// connection, 429 or 5xx, with full jitter. A hit is then one logical call.
+	// Default: never.
+	Retries int `yaml:"retries" json:"retries,omitempty"`
+	// Backoff bounds the wait before the first retry; it doubles for each
+	// further one. Default 100ms.
+	Backoff time.Duration `yaml:"backoff" json:"backoff,omitempty"`
 	// HangUpAfter makes the client hang up that long after it sent the request.
 	// Zero: it waits for the answer.
 	HangUpAfter time.Duration `yaml:"hang_up_after" json:"hang_up_after,omitempty"`
@@ -76,6 +84,9 @@ func (a *Attack) String() string {
 	}
 	if a.Heaviest {
 		b.WriteString(", the heaviest of them")
+	}
+	if a.Retries > 0 {
+		fmt.Fprintf(&b, ", with %d retries", a.Retries)
 	}
 	if a.HangUpAfter > 0 {
 		fmt.Fprintf(&b, ", hanging up after %v", a.HangUpAfter)
@@ -145,6 +156,7 @@ func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context)
 		Routes: a.Routes, Uses: a.Uses, Timeout: a.Timeout,
 		HangUpAfter: a.HangUpAfter, NewConnections: a.NewConnections, Replica: x.Target,
 		Header: a.caller(x.Plan.Subject), ForwardedFor: a.ForwardedFor,
+		Retries: loadgen.Retries{Most: a.Retries, Backoff: a.Backoff},
 	}
 	if a.RateLimit > 0 {
 		spec.Rate = a.RateLimit * float64(x.Plan.Subject.Promises.RateLimit)

@@ -54,6 +54,8 @@ type Attack struct {
 	Header http.Header
 	// ForwardedFor sends an X-Forwarded-For with each hit, another one each time.
 	ForwardedFor bool
+	// Retries is how its clients try again. Zero: they do not.
+	Retries Retries
 	// Grace is how long requests in flight may still take when the context
 	// ends. Zero means DefaultGrace, less than zero none.
 	Grace time.Duration
@@ -72,7 +74,7 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 		a.Timeout = DefaultTimeout
 	}
 	if a.MaxInFlight <= 0 {
-		n := math.Ceil(1.25 * float64(most(a.Pacer, a.Timeout)))
+		n := math.Ceil(1.25 * float64(most(a.Pacer, a.Retries.patience(a.Timeout))))
 		a.MaxInFlight = int(min(max(n, leastInFlight), mostInFlight))
 	}
 	e, err := a.engine(rec)
@@ -83,7 +85,9 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 	e.due = func(seq uint64) journal.Instant {
 		return e.t0.Add(dueOf(a.Pacer, seq))
 	}
-	e.plan = journal.Attack{Pacer: a.Pacer.String(), InFlightMax: a.MaxInFlight, Timeout: a.Timeout}
+	e.plan = journal.Attack{
+		Pacer: a.Pacer.String(), InFlightMax: a.MaxInFlight, Timeout: a.Timeout, Retries: a.Retries.Most,
+	}
 	e.measure = func() { e.plan.For, e.plan.Planned = a.Pacer.Length(), a.Pacer.Hits() }
 	e.measure()
 	// Beyond the cap a few workers more take the hits that are dropped.
@@ -158,6 +162,7 @@ type engine struct {
 
 	inFlight, peak atomic.Int64
 	sent, dropped  atomic.Uint64
+	tries          atomic.Uint64         // of clients that try again
 	good           atomic.Uint64         // successes that ended in time, for closed loops
 	until          atomic.Int64          // the instant up to which successes count as in time
 	broken         atomic.Pointer[error] // the traffic is at fault
@@ -214,6 +219,7 @@ func (e *engine) run(ctx context.Context, p vegeta.Pacer, workers, maxWorkers ui
 		e.measure() // an extended plan knows its end only now
 	}
 	end := e.plan
+	end.Tries = e.tries.Load()
 	end.Sent, end.Dropped, end.Peak = e.sent.Load(), e.dropped.Load(), int(e.peak.Load())
 	var err error
 	if broken := e.broken.Load(); broken != nil {

@@ -76,7 +76,7 @@ func (e *engine) hit(seq uint64) {
 		e.rec.Request(r)
 		return
 	}
-	answer := e.send(&r, target, h)
+	answer := e.ask(&r, target, h)
 	if r.OK {
 		if int64(r.Done) <= e.until.Load() {
 			e.good.Add(1)

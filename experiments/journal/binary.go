@@ -80,7 +80,8 @@ func appendRequest(b []byte, r Request, route, attack, reason uint16) []byte {
 	b = le.AppendUint16(b, reason)
 	b = le.AppendUint16(b, uint16(min(r.Replays, 1<<16-1)))
 	b = le.AppendUint16(b, flags(r))
-	return append(b, 0, 0, 0, 0)
+	b = le.AppendUint16(b, uint16(min(r.Tries, 1<<16-1)))
+	return append(b, 0, 0)
 }
 
 func flags(r Request) uint16 {
@@ -111,6 +112,7 @@ func decodeRequest(b []byte, text func(uint16) string) Request {
 		Attack:     text(le.Uint16(b[44:])),
 		Err:        text(le.Uint16(b[46:])),
 		Replays:    int(le.Uint16(b[48:])),
+		Tries:      int(le.Uint16(b[52:])),
 		OK:         f&flagOK != 0,
 		Dropped:    f&flagDropped != 0,
 		Canceled:   f&flagCanceled != 0,

@@ -32,7 +32,7 @@ func sampleRequests() []Request {
 		{Seq: 1, Attack: "load", Route: "create", Due: 20e6, Sent: 20e6, Done: 20e6, Dropped: true},
 		{
 			Seq: 2, Attack: "burst", Route: "create", Due: 40e6, Sent: 41e6, Done: 90e6, Code: 503,
-			RetryAfter: true, Close: true, Reused: true, Replays: 2,
+			RetryAfter: true, Close: true, Reused: true, Replays: 2, Tries: 4,
 		},
 		{Seq: 3, Attack: "burst", Route: "create", Due: 60e6, Sent: 61e6, Done: 70e6, Err: ErrCanceled, Canceled: true},
 	}

@@ -29,6 +29,10 @@ type Attack struct {
 	Peak        int `json:"peak"`
 	// Timeout is our client's own, per request.
 	Timeout time.Duration `json:"timeout"`
+	// Retries is how often its clients try a hit again, Tries how often they
+	// sent one in all; zero for clients that do not try again.
+	Retries int    `json:"retries,omitempty"`
+	Tries   uint64 `json:"tries,omitempty"`
 	Error   string        `json:"error,omitempty"`
 }
 

@@ -25,8 +25,11 @@ type Request struct {
 	Close      bool // the answer said Connection: close
 	Reused     bool // it was sent on a connection that had been used before
 	Replays    int  // silent replays by the transport, counted by httptrace
-	BytesIn    uint32
-	BytesOut   uint32
+	// Tries is how often a client that tries again sent it; zero for one that
+	// does not. Sent is then the first sending, all else the last try's.
+	Tries    int
+	BytesIn  uint32
+	BytesOut uint32
 }
 
 // Reasons for which a request got no answer.

@@ -158,6 +158,7 @@ func (l *loader) Attack(ctx context.Context, spec experiments.AttackSpec) error 
 		Name: spec.Name, RunID: l.run.id, Pacer: plan, Source: source, BaseURL: base,
 		Timeout: l.timeout(spec.Timeout), NewConnections: spec.NewConnections, HangUpAfter: spec.HangUpAfter,
 		Header: spec.Header, ForwardedFor: spec.ForwardedFor,
+		Retries: spec.Retries,
 	}.Run(ctx, l.run.rec)
 	return err
 }
