@@ -87,8 +87,11 @@ type Load struct {
 type Step struct {
 	// Name defaults to the action's kind.
 	Name string
-	// At is when it begins, since the end of the steady-state window.
+	// At is when it begins, since the end of the steady-state window, or since
+	// the end of the step that After names.
 	At time.Duration
+	// After is the name of an earlier step that must have ended. Empty: none.
+	After string
 	// For is how long it stays in force; zero for actions that end by
 	// themselves, and for faults until the end of the method.
 	For time.Duration
@@ -101,6 +104,11 @@ type Step struct {
 	// under. In files: `fault: {latency: {latency: 300ms}}`.
 	Class, Kind string
 	Action      Action
+	// Until lists detectors that end a fault, a probe or an attack before its
+	// time, when each of them has seen enough: more would not change its answer.
+	// They are asked once a second; what they said is recorded, and judging
+	// works it out again. Default none.
+	Until []Expectation
 
 	expressions map[string]string
 }
@@ -153,6 +161,9 @@ type Execution struct {
 	Measured func(name string) (journal.Quantity, bool)
 	// Recorded is the journal as far as it has been recorded.
 	Recorded func() (journal.Journal, error)
+	// Enough is closed when the step's detectors have seen enough; nil when it
+	// has none.
+	Enough <-chan struct{}
 }
 
 // Loader starts attacks on the service for actions.
@@ -194,6 +205,9 @@ type AttackSpec struct {
 	ForwardedFor bool
 	// Replica sends to one replica directly. Empty: through the balancer.
 	Replica string
+	// Enough ends the attack when it is closed, as if that had been its plan.
+	// Nil: it ends as planned.
+	Enough <-chan struct{}
 }
 
 // ClosedLoopSpec is a closed loop that an action wants.

@@ -102,8 +102,10 @@ func (r *reader) take(prefix string) map[string]string {
 type stepEntry struct {
 	Name      string        `yaml:"name"`
 	At        time.Duration `yaml:"at"`
+	After     string        `yaml:"after"`
 	For       time.Duration `yaml:"for"`
 	On        string        `yaml:"on"`
+	Until     []Expectation `yaml:"until"`
 	Fault     actionEntry   `yaml:"fault"`
 	Operation actionEntry   `yaml:"operation"`
 	Probe     actionEntry   `yaml:"probe"`
@@ -120,7 +122,7 @@ func (r *reader) step(at string, n ast.Node, into reflect.Value) {
 	type plain stepEntry // the same keys, but no hook
 	var f plain
 	r.d.Node(at, n, reflect.ValueOf(&f).Elem())
-	s := Step{Name: f.Name, At: f.At, For: f.For, On: f.On}
+	s := Step{Name: f.Name, At: f.At, After: f.After, For: f.For, On: f.On, Until: f.Until}
 	classes := 0
 	for i, a := range []actionEntry{f.Fault, f.Operation, f.Probe} {
 		class := Classes()[i]
@@ -298,8 +300,26 @@ func (r *reader) checkSteps(e Experiment, wrong func(at, expected, format string
 		} else {
 			seen[s.Name] = i
 		}
+		if after, ok := seen[s.After]; s.After != "" && (!ok || after == i) {
+			wrong(at+".after", "the name of a step before this one", "no earlier step is called %q", s.After)
+		}
+		r.checkUntil(s, at, wrong)
 		if slices.Contains([]string{"load", "any"}, s.Name) {
 			wrong(at, "another name", "%q stands for the ordinary load or all attacks", s.Name)
+		}
+	}
+}
+
+// checkUntil wants steps that can be ended early, and detectors that know when
+// they have seen enough.
+func (r *reader) checkUntil(s Step, at string, wrong func(at, expected, format string, args ...any)) {
+	if err := s.endable(); err != nil {
+		wrong(at+".until", "a fault, a probe or an attack", "%v", err)
+	}
+	for i, x := range s.Until {
+		if _, ok := x.Detector.(detect.Sequential); x.Detector != nil && !ok {
+			wrong(yamlfile.Index(at+".until", i), "one of "+strings.Join(detect.SequentialKinds(), ", "),
+				"%s does not know when it has seen enough", x.Kind)
 		}
 	}
 }

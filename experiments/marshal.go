@@ -54,13 +54,22 @@ func encodeStep(s Step) (any, error) {
 		key   string
 		value any
 		set   bool
-	}{{"at", s.At.String(), s.At != 0}, {"for", s.For.String(), s.For != 0}, {"on", s.On, s.On != ""}} {
+	}{{"at", s.At.String(), s.At != 0}, {"after", s.After, s.After != ""}, {"for", s.For.String(), s.For != 0}, {"on", s.On, s.On != ""}} {
 		if text, ok := s.expressions[d.key]; ok {
 			d.value, d.set = text, true
 		}
 		if d.set {
 			out = append(out, yaml.MapItem{Key: d.key, Value: d.value})
 		}
+	}
+	if len(s.Until) > 0 {
+		until := make([]any, len(s.Until))
+		for i, e := range s.Until {
+			if until[i], err = encodeExpectation(e); err != nil {
+				return nil, fmt.Errorf("step %q: %w", s.Name, err)
+			}
+		}
+		out = append(out, yaml.MapItem{Key: "until", Value: until})
 	}
 	return append(out, yaml.MapItem{Key: s.Class, Value: params}), nil
 }

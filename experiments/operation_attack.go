@@ -157,6 +157,7 @@ func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context)
 		HangUpAfter: a.HangUpAfter, NewConnections: a.NewConnections, Replica: x.Target,
 		Header: a.caller(x.Plan.Subject), ForwardedFor: a.ForwardedFor,
 		Retries: loadgen.Retries{Most: a.Retries, Backoff: a.Backoff},
+		Enough:  x.Enough,
 	}
 	if a.RateLimit > 0 {
 		spec.Rate = a.RateLimit * float64(x.Plan.Subject.Promises.RateLimit)

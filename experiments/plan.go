@@ -33,6 +33,17 @@ type Plan struct {
 type PlannedStep struct {
 	journal.PlannedStep
 	Do Action
+	// Of is the name of the experiment's step, of which there is one for each
+	// target.
+	Of string
+	// After is the name of the step that must have ended before, Wait the time
+	// from that end to this step's beginning. Empty: it begins at its time.
+	After string
+	Wait  time.Duration
+	// Until are the detectors that end it early; each is a [detect.Sequential].
+	Until []Expectation
+	// ToTheEnd says that it is in force until all others have ended.
+	ToTheEnd bool
 }
 
 // Duration is how long the run takes from its first hit to its last entry,

@@ -143,9 +143,12 @@ func (p *planner) build() error {
 			return fmt.Errorf("step %q: %w", s.Name, err)
 		}
 	}
+	if err := p.times(); err != nil {
+		return err
+	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })
 	p.tap()
-	return p.times()
+	return nil
 }
 
 // tap puts wire taps before the subject's databases when a fault or a detector
@@ -292,7 +295,7 @@ func (p *planner) step(s Step) error {
 		if len(targets) > 1 {
 			name += "." + strconv.Itoa(i+1) // so that what each does can be told apart
 		}
-		p.Steps = append(p.Steps, PlannedStep{Do: do, PlannedStep: journal.PlannedStep{
+		p.Steps = append(p.Steps, PlannedStep{Do: do, Of: s.Name, After: s.After, Until: s.Until, PlannedStep: journal.PlannedStep{
 			Name: name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
 			At: journal.Instant(s.At), For: s.For,
 		}})
@@ -354,8 +357,16 @@ func (p *planner) restrict(a Action) error {
 
 // times gives every step its length and its instant, and the method its end.
 func (p *planner) times() error {
+	ends := map[string]time.Duration{} // of the steps so far
 	for i := range p.Steps {
 		s := &p.Steps[i]
+		if s.After != "" {
+			end, ok := ends[s.After]
+			if !ok {
+				return fmt.Errorf("step %q: no step before it is called %q", s.Name, s.After)
+			}
+			s.Wait, s.At = s.At.Duration(), s.At.Add(end)
+		}
 		length := s.For
 		if m, ok := s.Do.(measured); ok && length == 0 {
 			length = m.Length()
@@ -364,12 +375,14 @@ func (p *planner) times() error {
 		if length == 0 {
 			length = p.estimate(s.Do)
 		}
-		p.MethodFor = max(p.MethodFor, s.At.Duration()+length)
+		end := s.At.Duration() + length
+		ends[s.Of] = max(ends[s.Of], end)
+		p.MethodFor = max(p.MethodFor, end)
 	}
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		if s.Class == ClassFault && s.For == 0 {
-			s.For = p.MethodFor - s.At.Duration()
+			s.For, s.ToTheEnd = p.MethodFor-s.At.Duration(), true
 			if s.For <= 0 {
 				return fmt.Errorf("step %q would never be in force: it has no for, and no other step ends after it begins", s.Name)
 			}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -81,7 +80,7 @@ func (p *Plan) printTimes(out *strings.Builder) {
 	fmt.Fprintf(t, "  0s\t%v\t\tsteady state\t\n", p.SteadyFor)
 	for _, s := range p.Steps {
 		fmt.Fprintf(t, "  %v\t%s\t%s\t%s: %s\t%s\n",
-			s.At, lengthInWords(s.For), s.Name, s.Class, s.Detail, cmp.Or(s.Target, "-"))
+			s.At, s.lengthInWords(), s.Name, s.Class, s.Detail, cmp.Or(s.Target, "-"))
 	}
 	recovery := p.SteadyFor + p.MethodFor
 	fmt.Fprintf(t, "  %v\t%v\t\trecovery\t\n", recovery, p.RecoverFor)
@@ -93,11 +92,14 @@ func (p *Plan) printTimes(out *strings.Builder) {
 	out.WriteByte('\n')
 }
 
-func lengthInWords(d time.Duration) string {
-	if d == 0 {
+func (s PlannedStep) lengthInWords() string {
+	switch {
+	case s.For == 0:
 		return "its end"
+	case len(s.Until) > 0:
+		return "≤ " + s.For.String()
 	}
-	return d.String()
+	return s.For.String()
 }
 
 // String is the expectation on one line, as a file would have it.

@@ -48,11 +48,14 @@ func Reference() string {
 
 const methodText = `### Steps and expectations
 
-A step of ` + "`method`" + ` has the keys ` + "`name`, `at`, `for`, `on`" + ` and exactly one of ` +
+A step of ` + "`method`" + ` has the keys ` + "`name`, `at`, `after`, `for`, `on`, `until`" + ` and exactly one of ` +
 	"`fault`, `operation` and `probe`" + `, which holds one kind with its parameters, or the kind alone.
 ` + "`on`" + ` names a dependency, a kind of dependency (the experiment is then planned once for each of the first kind
 that is named, and takes the first dependency of any other), ` +
 	"`replica`" + ` (one, drawn from the seed), ` + "`replicas`" + ` or one replica by name.
+
+` + "`after`" + ` names an earlier step: ` + "`at`" + ` then counts from its end. ` + "`until`" + ` lists detectors that
+end a fault, a probe or an attack early, when each has seen enough.
 
 An entry of ` + "`expect`" + ` is a detector with its parameters, or the detector alone; beside it, ` +
 	"`only: soft`" + ` or ` + "`only: hard`" + ` restricts it to soft or hard dependencies.

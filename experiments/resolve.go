@@ -163,7 +163,31 @@ func (r resolver) step(s *Step) error {
 	}
 	s.expressions = nil
 	if v, ok := paramsOf(s.Action).(validated); ok {
-		return v.Validate()
+		if err := v.Validate(); err != nil {
+			return err
+		}
+	}
+	return r.until(s)
+}
+
+// until resolves the detectors that end a step early.
+func (r resolver) until(s *Step) error {
+	s.Until = slices.Clone(s.Until)
+	for i := range s.Until {
+		if err := r.expectation(&s.Until[i]); err != nil {
+			return fmt.Errorf("until %s: %w", s.Until[i].Kind, err)
+		}
+		if _, ok := s.Until[i].Detector.(detect.Sequential); !ok {
+			return fmt.Errorf("until: %s does not know when it has seen enough", s.Until[i].Kind)
+		}
+	}
+	return s.endable()
+}
+
+// endable says why a step with until cannot be ended early.
+func (s *Step) endable() error {
+	if _, attack := s.Action.(*Attack); len(s.Until) > 0 && s.Class == ClassOperation && !attack {
+		return fmt.Errorf("until: %s ends by itself", s.Kind)
 	}
 	return nil
 }

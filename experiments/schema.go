@@ -57,8 +57,12 @@ func stepSchema(s *yamlfile.Schema) *jsonschema.Schema {
 	properties := jsonschema.NewProperties()
 	properties.Set("name", text("Name"))
 	properties.Set("at", duration("At"))
+	properties.Set("after", text("After"))
 	properties.Set("for", duration("For"))
 	properties.Set("on", text("On"))
+	properties.Set("until", &jsonschema.Schema{
+		Type: "array", Items: expectationSchema(s), Description: s.Comments[path+"Until"],
+	})
 	step := &jsonschema.Schema{Type: "object", Properties: properties, AdditionalProperties: jsonschema.FalseSchema}
 	for _, class := range Classes() {
 		params := map[string]*jsonschema.Schema{}

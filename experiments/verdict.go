@@ -40,6 +40,17 @@ type Verdict struct {
 	Attempts []Attempt        `json:"attempts,omitempty"`
 }
 
+// Called is the word that a report says for the verdict: the name of the failure
+// that a finding found, where one has a name, or else the outcome.
+func (v Verdict) Called() string {
+	for _, f := range v.Findings {
+		if v.Outcome == Failed && f.Outcome == detect.Violated && f.Failure != "" {
+			return f.Failure
+		}
+	}
+	return string(v.Outcome)
+}
+
 // Attempt is what is said of one run.
 type Attempt struct {
 	Number   int              `json:"number"` // from 1

@@ -8,7 +8,8 @@ import (
 
 // Extended is a plan that goes on at a constant rate after its own end, until
 // it is told when to end: the load of a method whose operations take as long as
-// they take. It is safe for use by several goroutines.
+// they take. With a rate of zero it does not go on, and can only be told to end
+// sooner. It is safe for use by several goroutines.
 type Extended struct {
 	plan Pacer
 	rate float64      // hits a second after the plan's end
@@ -27,18 +28,21 @@ func (e *Extended) EndAt(since time.Duration) {
 // Due returns when a hit is due; false when the plan has ended before it.
 func (e *Extended) Due(seq uint64) (time.Duration, bool) {
 	due := e.due(seq)
-	if end := e.end.Load(); end != 0 && due >= time.Duration(end) {
+	if end := e.end.Load(); due == never || end != 0 && due >= time.Duration(end) {
 		return 0, false
 	}
 	return due, true
 }
+
+// never is when a hit is due that no plan has.
+const never = time.Duration(math.MaxInt64)
 
 func (e *Extended) due(seq uint64) time.Duration {
 	if due, ok := e.plan.Due(seq); ok {
 		return due
 	}
 	if e.rate <= 0 {
-		return math.MaxInt64
+		return never
 	}
 	beyond := float64(seq-e.plan.Hits()) / e.rate
 	return e.plan.Length() + time.Duration(beyond*float64(time.Second))

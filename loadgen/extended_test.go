@@ -29,3 +29,17 @@ func TestAnExtendedPlanGoesOnUntilItIsToldToEnd(t *testing.T) {
 		t.Errorf("ended at 0.45 s it has %d hits, want 5", early.Hits())
 	}
 }
+
+func TestAPlanThatIsExtendedByNothingEnds(t *testing.T) {
+	e := Extend(Constant(10, time.Second), 0)
+	if due, ok := e.Due(9); !ok || due != 900*time.Millisecond {
+		t.Errorf("hit 9 is due at %v, %v", due, ok)
+	}
+	if _, ok := e.Due(10); ok || e.Hits() != 10 {
+		t.Errorf("it has %d hits, and hit 10: %v", e.Hits(), ok)
+	}
+	e.EndAt(500 * time.Millisecond)
+	if _, ok := e.Due(5); ok || e.Hits() != 5 {
+		t.Errorf("ended at 0.5 s it has %d hits, and hit 5: %v", e.Hits(), ok)
+	}
+}

@@ -42,6 +42,11 @@ func ContainFailures() types.GomegaMatcher { return holdKind("containment") }
 // rest is done (3.5, 8.4). It judges by the detector shedding.
 func ShedLoad() types.GomegaMatcher { return holdKind("shedding") }
 
+// ComeBackByItself holds when the service comes back after a trigger is gone,
+// though its callers have timed out and tried again, and is not metastable (3.3,
+// 3.5). It judges by the detector metastability.
+func ComeBackByItself() types.GomegaMatcher { return holdKind("metastability") }
+
 // RecoverAfterwards holds when the service is good again within
 // recovers_within of the last fault (3.6). It judges by the detector
 // recovery.

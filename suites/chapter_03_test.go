@@ -85,3 +85,10 @@ func ExampleDrawWaitsApart() {
 	// Output:
 	// seed_diversity is violated: promised retries spread at random
 }
+
+func ExampleComeBackByItself() {
+	expect(saved("metastability/held-came-back")).To(suites.ComeBackByItself())
+	expect(saved("metastability/violated-stays-down")).To(suites.ComeBackByItself())
+	// Output:
+	// metastability is violated: metastable failure: the trigger (trigger) is gone since 20s, and the serv…
+}

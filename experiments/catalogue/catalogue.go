@@ -20,7 +20,7 @@ var files embed.FS
 // first verdict is soon there. Those that are not in it come last.
 var order = []string{
 	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
-	"http-contained", "postgres-down", "pool-exhausted", "overload", "graceful-shutdown", "rolling-restart",
+	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
 	"duplicate-submits",
 	"slow-start",

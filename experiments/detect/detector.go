@@ -33,6 +33,9 @@ type Finding struct {
 	Detector  string   `json:"detector"`            // its kind, such as "jitter"
 	Checklist []string `json:"checklist,omitempty"` // items it speaks to, such as "3.3"
 	Outcome   Outcome  `json:"outcome"`
+	// Failure is the name of a violation that is of a kind of its own:
+	// [Metastable]. Empty for all others.
+	Failure string `json:"failure,omitempty"`
 	// Reason is one sentence that the service's owner can act on: what was
 	// promised and what was seen.
 	Reason string `json:"reason"`
@@ -40,6 +43,15 @@ type Finding struct {
 	Remark     string             `json:"remark,omitempty"`
 	Quantities []journal.Quantity `json:"quantities,omitempty"`
 	Evidence   []Evidence         `json:"evidence,omitempty"`
+}
+
+// Called is the word that a report says for the finding: the name of its
+// failure, or else its outcome.
+func (f Finding) Called() string {
+	if f.Failure != "" {
+		return f.Failure
+	}
+	return string(f.Outcome)
 }
 
 // Evidence points into the journal at what a finding rests on: the first, the

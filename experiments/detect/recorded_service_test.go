@@ -61,6 +61,10 @@ func surgeOnce(good, took float64, code int) func() *made {
 }
 
 var (
+	_ = madeUpAs("metastability/held-came-back", makes(clientsMade(2, 16)))
+	_ = madeUpAs("metastability/violated-stays-down", makes(clientsMade(99, 62)))
+	_ = madeUpAs("metastability/unknown-watched-too-short", makes(clientsMade(99, 30)))
+
 	_ = madeUpAs("shedding/held-limiter", makes(surgeOnce(36, 0.02, 503)))
 	_ = madeUpAs("shedding/violated-unlimited", makes(surgeOnce(8, 1, 0)))
 	_ = madeUpAs("shedding/unknown-not-overloaded", makes(surgeOnce(100, 0.02, 503)))

@@ -33,7 +33,7 @@ type Attack struct {
 	// sent one in all; zero for clients that do not try again.
 	Retries int    `json:"retries,omitempty"`
 	Tries   uint64 `json:"tries,omitempty"`
-	Error   string        `json:"error,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 // Kind is "attack".

@@ -77,7 +77,7 @@ func findingCase(e folder.Experiment, i int, f detect.Finding) junit.Testcase {
 		Classname: className(e.Name), Status: Clean(string(f.Outcome)),
 		SystemOut: &junit.Output{Data: Explain(f)},
 	}
-	r := &junit.Result{Message: Clean(f.Reason), Type: Clean(string(f.Outcome))}
+	r := &junit.Result{Message: Clean(f.Reason), Type: Clean(f.Called())}
 	switch f.Outcome {
 	case detect.Held:
 	case detect.Violated:

@@ -83,7 +83,7 @@ func findingColor(o detect.Outcome) string {
 // findings that did not hold, with what was measured and where it is seen.
 func (t Text) Verdict(w io.Writer, dir string, e folder.Experiment) {
 	outcome := e.Verdict.Outcome
-	mark := fmt.Sprintf("%s %-14s", outcomeMarks[outcome], Clean(string(outcome)))
+	mark := fmt.Sprintf("%s %-14s", outcomeMarks[outcome], Clean(e.Verdict.Called()))
 	took := ""
 	if e.Took > 0 {
 		took = Span(e.Took)
@@ -146,8 +146,11 @@ func (t Text) finding(w io.Writer, f detect.Finding) {
 	if mark == "" {
 		mark = "?"
 	}
-	fmt.Fprintf(w, "    %s %s: %s%s\n", t.paint(findingColor(f.Outcome), mark),
-		t.paint(bold, Clean(f.Detector)), Clean(f.Reason), t.paint(faint, items(f.Checklist)))
+	name := t.paint(bold, Clean(f.Detector))
+	if f.Failure != "" {
+		name += " " + t.paint(red, "("+Clean(f.Failure)+")")
+	}
+	fmt.Fprintf(w, "    %s %s: %s%s\n", t.paint(findingColor(f.Outcome), mark), name, Clean(f.Reason), t.paint(faint, items(f.Checklist)))
 	if f.Remark != "" {
 		fmt.Fprintf(w, "      %s\n", t.paint(yellow, "remark: "+Clean(f.Remark)))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
@@ -154,6 +155,11 @@ func (l *loader) Attack(ctx context.Context, spec experiments.AttackSpec) error 
 	if spec.Count > 0 {
 		plan = loadgen.Count(spec.Count, spec.For)
 	}
+	if spec.Enough != nil {
+		ending := loadgen.Extend(plan, 0)
+		plan = ending
+		defer l.endWhen(ctx, spec, ending)()
+	}
 	_, err = loadgen.Attack{
 		Name: spec.Name, RunID: l.run.id, Pacer: plan, Source: source, BaseURL: base,
 		Timeout: l.timeout(spec.Timeout), NewConnections: spec.NewConnections, HangUpAfter: spec.HangUpAfter,
@@ -161,6 +167,26 @@ func (l *loader) Attack(ctx context.Context, spec experiments.AttackSpec) error 
 		Retries: spec.Retries,
 	}.Run(ctx, l.run.rec)
 	return err
+}
+
+// endWhen ends an attack's plan when enough has been seen of it; the function
+// it returns ends the wait for that.
+func (l *loader) endWhen(ctx context.Context, spec experiments.AttackSpec, plan *loadgen.Extended) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-spec.Enough:
+			if from, ok := l.run.rec.began(spec.Name); ok {
+				plan.EndAt(l.run.rec.Now().Sub(from))
+			}
+		case <-ctx.Done():
+		}
+	})
+	return func() {
+		cancel()
+		waiting.Wait()
+	}
 }
 
 // ClosedLoop runs a closed loop for an action.

@@ -25,9 +25,14 @@ func (r *run) method(ctx context.Context) error {
 	defer r.guard(ctx, cancel)()
 	start := time.Now()
 	errs := make([]error, len(r.plan.Steps))
+	r.ends = make([]chan struct{}, len(r.plan.Steps))
+	for i := range r.ends {
+		r.ends[i] = make(chan struct{})
+	}
 	var steps sync.WaitGroup
 	for i := range r.plan.Steps {
 		steps.Go(func() {
+			defer close(r.ends[i])
 			if errs[i] = r.step(ctx, i, start); errs[i] != nil {
 				cancel(errs[i]) // the others end early and are taken back
 			}
@@ -56,8 +61,7 @@ func unique(errs []error) []error {
 // step carries one step out.
 func (r *run) step(ctx context.Context, i int, start time.Time) (err error) {
 	step := r.plan.Steps[i]
-	offset := r.offset(step)
-	if err := until(ctx, start.Add(offset)); err != nil {
+	if err := r.begins(ctx, step, start); err != nil {
 		return nil // the run ends before this step began: that is told elsewhere
 	}
 	defer func() {
@@ -73,17 +77,19 @@ func (r *run) step(ctx context.Context, i int, start time.Time) (err error) {
 		return err
 	}
 	r.mark(i, journal.PhaseBegin, nil)
-	stop, err := r.start(ctx, step)
+	enough := r.newStopRule(step)
+	stop, err := r.start(ctx, step, enough)
 	if err != nil {
 		return err
 	}
 	r.mark(i, journal.PhaseInForce, nil)
+	defer enough.watch(ctx)()
 	r.inForce(step.Name, true)
 	defer r.inForce(step.Name, false)
 	if step.Class == experiments.ClassOperation {
 		return r.finish(ctx, i, stop)
 	}
-	r.hold(ctx, step, start)
+	r.hold(ctx, i, enough)
 	return r.revert(ctx, i, stop)
 }
 
@@ -92,8 +98,35 @@ func (r *run) offset(step experiments.PlannedStep) time.Duration {
 	return step.At.Duration() - r.plan.SteadyFor
 }
 
+// begins waits for the step's time, which may count from another one's end.
+func (r *run) begins(ctx context.Context, step experiments.PlannedStep, start time.Time) error {
+	if step.After == "" {
+		return until(ctx, start.Add(r.offset(step)))
+	}
+	err := r.ended(ctx, func(s experiments.PlannedStep) bool { return s.Of == step.After })
+	if err != nil {
+		return err
+	}
+	return until(ctx, time.Now().Add(step.Wait))
+}
+
+// ended waits for the end of the steps that are meant.
+func (r *run) ended(ctx context.Context, meant func(experiments.PlannedStep) bool) error {
+	for i, s := range r.plan.Steps {
+		if !meant(s) {
+			continue
+		}
+		select {
+		case <-r.ends[i]:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // start begins the action; a panic in it is an error, not the end of the run.
-func (r *run) start(ctx context.Context, step experiments.PlannedStep) (
+func (r *run) start(ctx context.Context, step experiments.PlannedStep, enough *stopRule) (
 	stop func(context.Context) error, err error,
 ) {
 	defer func() {
@@ -104,16 +137,30 @@ func (r *run) start(ctx context.Context, step experiments.PlannedStep) (
 	return step.Do.Start(ctx, &experiments.Execution{
 		Environment: r.env, Recorder: r.rec, Target: step.Target, Step: step.Name,
 		Plan: r.plan, Load: r.load, Measured: r.rec.lookup, Recorded: r.recorded,
+		Enough: enough.reached(),
 	})
 }
 
-// hold waits as long as the step is to be in force, or until the run ends.
-func (r *run) hold(ctx context.Context, step experiments.PlannedStep, start time.Time) {
-	end := time.Now().Add(step.For)
-	if step.For == 0 {
-		end = start.Add(r.plan.MethodFor)
+// hold waits as long as the step is to be in force, or until enough has been
+// seen of it, or the run ends: it is taken back all the same.
+func (r *run) hold(ctx context.Context, i int, enough *stopRule) {
+	step := r.plan.Steps[i]
+	if toTheEnd(step) {
+		_ = r.ended(ctx, func(s experiments.PlannedStep) bool { return !toTheEnd(s) })
+		return
 	}
-	_ = until(ctx, end) // ended early: it is taken back all the same
+	timer := time.NewTimer(step.For)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-enough.reached():
+	case <-ctx.Done():
+	}
+}
+
+// toTheEnd says that a step is in force until the others have ended.
+func toTheEnd(s experiments.PlannedStep) bool {
+	return s.ToTheEnd || s.For == 0 && s.Class != experiments.ClassOperation
 }
 
 // revert takes a fault or probe back, with a deadline that does not depend on

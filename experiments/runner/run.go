@@ -79,6 +79,7 @@ type run struct {
 	board   *board
 	env     environment.Environment
 	load    *loader
+	ends    []chan struct{} // of the method's steps: closed when one has ended
 }
 
 func (r *run) header(backend environment.Backend, attempt int) journal.Header {
