@@ -23,7 +23,6 @@ var order = []string{
 	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
 	"duplicate-submits",
-	"slow-start",
 	"transactions",
 	"slow-start", "restart-storm", "http-in-step", "http-refuses",
 }
