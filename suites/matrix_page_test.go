@@ -2,6 +2,8 @@ package suites_test
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +35,18 @@ type tried struct {
 	Violated   []string            `json:"violated,omitempty"` // kinds of detectors
 	Seconds    float64             `json:"seconds"`
 	When       time.Time           `json:"when"`
-	Digest     string              `json:"digest,omitempty"` // of the patch
+	Digest     string              `json:"digest"` // of the patch and the experiment
+}
+
+// digest tells what was tried from what is there now: a patch or an experiment
+// that was changed since makes a try worth nothing.
+func digest(patch, experiment string) string {
+	file, err := catalogue.File(experiment)
+	if err != nil {
+		return "" // there is no such experiment any more
+	}
+	h := sha256.Sum256(append([]byte(patch), file...))
+	return hex.EncodeToString(h[:8])
 }
 
 // caught says that the mutant's own detector found it.
@@ -55,14 +68,14 @@ func (c tried) unexplained(m mutant.Mutant) (kinds []string) {
 type matrix struct {
 	cells   []tried
 	mutants []mutant.Mutant
-	digests map[string]string // of the patches as they are now; the good service's is empty
+	patches map[string]string // digests, as they are now; the good service has none
 }
 
 func loadMatrix(t *testing.T, mutants []mutant.Mutant) *matrix {
 	t.Helper()
-	x := &matrix{mutants: mutants, digests: map[string]string{}}
+	x := &matrix{mutants: mutants, patches: map[string]string{}}
 	for _, m := range mutants {
-		x.digests[m.Name] = m.Digest
+		x.patches[m.Name] = m.Digest
 	}
 	b, err := os.ReadFile(matrixCache)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,14 +90,14 @@ func loadMatrix(t *testing.T, mutants []mutant.Mutant) *matrix {
 	return x
 }
 
-// find returns a cell that was tried before, if its patch has not been changed
-// since and the try was conclusive.
+// find returns a cell that was tried before, if neither its patch nor its
+// experiment has been changed since and the try was conclusive.
 func (x *matrix) find(c tried) (tried, bool) {
 	if x == nil {
 		return c, false
 	}
 	i := slices.IndexFunc(x.cells, func(o tried) bool {
-		return x.same(o, c) && o.Digest == x.digests[c.Mutant] &&
+		return x.same(o, c) && o.Digest == digest(x.patches[c.Mutant], c.Experiment) &&
 			(o.Outcome == experiments.Passed || o.Outcome == experiments.Failed)
 	})
 	if i < 0 {
@@ -120,7 +133,7 @@ func (x *matrix) add(t *testing.T, c tried) {
 // of are the cells of one mutant that are still true of its patch.
 func (x *matrix) of(name string) (cells []tried) {
 	for _, c := range x.cells {
-		if c.Mutant == name && c.Digest == x.digests[name] {
+		if c.Mutant == name && c.Digest == digest(x.patches[name], c.Experiment) {
 			cells = append(cells, c)
 		}
 	}

@@ -140,7 +140,7 @@ func try(t *testing.T, m mutant.Mutant, c tried) tried {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Digest, c.When = m.Digest, began.UTC().Truncate(time.Second)
+	c.Digest, c.When = digest(m.Digest, c.Experiment), began.UTC().Truncate(time.Second)
 	c.Seconds, c.Outcome = time.Since(began).Seconds(), worst(experimentsTried)
 	for _, e := range experimentsTried {
 		for _, f := range e.Verdict.Findings {

@@ -4,6 +4,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -16,16 +17,11 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-// order is that in which a trial tries them: the quick ones first, so that the
-// first verdict is soon there. Those that are not in it come last.
-var order = []string{
-	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
-	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
-	"drain-deadline", "http-abandoned", // these two beside each other
-	"duplicate-submits",
-	"transactions",
-	"slow-start", "restart-storm", "http-in-step", "http-refuses",
-}
+// purposes are the labels of which each experiment has one, in the order in
+// which a trial tries them: the main job (main), the rest of what is shown of
+// timeouts, retries, containment, health and metrics (behaviour), of the
+// database (data), and of containers.
+var purposes = []string{"main", "behaviour", "data", "container"}
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {
 	names, err := fs.Glob(files, "*.yaml")
@@ -44,15 +40,25 @@ var load = sync.OnceValues(func() ([]experiments.Experiment, error) {
 		}
 		all = append(all, e)
 	}
-	slices.SortStableFunc(all, func(a, b experiments.Experiment) int { return rank(a.Name) - rank(b.Name) })
+	slices.SortFunc(all, func(a, b experiments.Experiment) int {
+		return cmp.Or(slices.Compare(rank(a), rank(b)), cmp.Compare(a.Name, b.Name))
+	})
 	return all, nil
 })
 
-func rank(name string) int {
-	if i := slices.Index(order, name); i >= 0 {
-		return i
+// rank orders experiments: the quick ones first, so that the first verdict is
+// soon there; those that use little of the processor last, so that they can run
+// beside each other; and by their purpose.
+func rank(e experiments.Experiment) []int {
+	slow, low := 1, 0
+	if slices.Contains(e.Labels, "quick") {
+		slow = 0
 	}
-	return len(order)
+	if e.Processor == "low" {
+		low = 1
+	}
+	purpose := slices.IndexFunc(purposes, func(p string) bool { return slices.Contains(e.Labels, p) })
+	return []int{slow, low, purpose}
 }
 
 // All returns the shipped experiments in the order in which they are tried. It
