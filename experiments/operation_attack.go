@@ -31,6 +31,8 @@ type Attack struct {
 	Routes []string `yaml:"routes" json:"routes,omitempty"`
 	// Uses restricts it to requests that use this dependency (name or kind).
 	Uses string `yaml:"uses" json:"uses,omitempty"`
+	// Writes restricts it to requests that the ledger remembers as writes.
+	Writes bool `yaml:"writes" json:"writes,omitempty"`
 	// Heaviest sends only the one of these requests that an earlier
 	// measure_round_trips step found to wait for the most round trips.
 	Heaviest bool `yaml:"heaviest" json:"heaviest,omitempty"`

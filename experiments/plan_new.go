@@ -219,6 +219,20 @@ func (p *planner) uses(uses *string, routes *[]string) error {
 	return nil
 }
 
+// writes restricts routes to those that the ledger remembers as writes.
+func (p *planner) writes(routes *[]string) {
+	var kept []string
+	for _, r := range p.Subject.Traffic.Requests {
+		if r.Write != nil && r.Weight > 0 && (len(*routes) == 0 || slices.Contains(*routes, r.Name)) {
+			kept = append(kept, r.Name)
+		}
+	}
+	if len(kept) == 0 {
+		p.reason("no request of the ordinary traffic is a write (write: {key: …})")
+	}
+	*routes = kept
+}
+
 // dependency is the name that a name or a kind stands for in this plan: the one
 // it was instantiated for, otherwise the first of that kind.
 func (p *planner) dependency(word string) (name string, ok bool, err error) {
@@ -343,7 +357,10 @@ func (p *planner) resolveOn(on string) ([]string, error) {
 func (p *planner) restrict(a Action) error {
 	switch a := a.(type) {
 	case *Attack:
-		return p.uses(&a.Uses, &a.Routes)
+		if err := p.uses(&a.Uses, &a.Routes); err != nil || !a.Writes {
+			return err
+		}
+		p.writes(&a.Routes)
 	case *MeasureCapacity:
 		return p.uses(&a.Uses, &a.Routes)
 	case *MeasureRoundTrips:

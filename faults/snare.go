@@ -37,7 +37,7 @@ type snare struct {
 }
 
 // slots is how many attempts are kept with their time. Later ones are counted.
-const slots = 512
+const slots = 256
 
 // newSnare opens a connection and takes the name.
 func newSnare(ctx context.Context, kind string, t SQL, within time.Duration) (*snare, error) {
@@ -153,10 +153,11 @@ func (s *snare) revert(ctx context.Context) error {
 // count reads the attempts from the slots.
 func (s *snare) count(ctx context.Context) error {
 	var now int64
-	s.read = time.Now()
+	asked := time.Now()
 	if err := s.conn.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint").Scan(&now); err != nil {
 		return err
 	}
+	s.read = asked.Add(time.Since(asked) / 2)
 	rows, err := s.conn.Query(ctx, `SELECT substr(sequencename, 6)::bigint, last_value FROM pg_sequences
 WHERE schemaname = $1 AND sequencename LIKE 'slot\_%' AND last_value IS NOT NULL ORDER BY 1`, s.name)
 	if err != nil {

@@ -20,3 +20,20 @@ func EndTransactionsBeforeCalls() types.GomegaMatcher { return holdKind("short_t
 // HaveLeastPrivilege holds when the service's database role can do no more than
 // read and write rows (4.7). It judges by the detector least_privilege.
 func HaveLeastPrivilege() types.GomegaMatcher { return holdKind("least_privilege") }
+
+// GiveConnectionsBack holds when no connection is lost to the pool by requests
+// that fail (4.4). It judges by the detector connection_leaks.
+func GiveConnectionsBack() types.GomegaMatcher { return holdKind("connection_leaks") }
+
+// RetrySerializationFailures holds when transactions are repeated that the
+// database could not serialise, and no others (4.6). It judges by the detector
+// serialization_retries.
+func RetrySerializationFailures() types.GomegaMatcher { return holdKind("serialization_retries") }
+
+// ReplaceOldConnections holds when connections to the database are replaced at
+// the promised age (4.2). It judges by the detector connection_lifetime.
+func ReplaceOldConnections() types.GomegaMatcher { return holdKind("connection_lifetime") }
+
+// SurviveFailover holds when dead connections to the database are found and
+// replaced at once (4.2). It judges by the detector failover.
+func SurviveFailover() types.GomegaMatcher { return holdKind("failover") }

@@ -29,3 +29,31 @@ func ExampleHaveLeastPrivilege() {
 	// Output:
 	// least_privilege is violated: promised least privilege
 }
+
+func ExampleGiveConnectionsBack() {
+	expect(saved("connection_leaks/held-all-back")).To(suites.GiveConnectionsBack())
+	expect(saved("connection_leaks/violated-rows-left-open")).To(suites.GiveConnectionsBack())
+	// Output:
+	// connection_leaks is violated: promised to give every connection back
+}
+
+func ExampleRetrySerializationFailures() {
+	expect(saved("serialization_retries/held-whole-transaction")).To(suites.RetrySerializationFailures())
+	expect(saved("serialization_retries/violated-given-up")).To(suites.RetrySerializationFailures())
+	// Output:
+	// serialization_retries is violated: promised to repeat what the database asks for
+}
+
+func ExampleReplaceOldConnections() {
+	expect(saved("connection_lifetime/held-replaced")).To(suites.ReplaceOldConnections())
+	expect(saved("connection_lifetime/violated-for-ever")).To(suites.ReplaceOldConnections())
+	// Output:
+	// connection_lifetime is violated: promised to replace connections at an age of 4s
+}
+
+func ExampleSurviveFailover() {
+	expect(saved("failover/held-replaced")).To(suites.SurviveFailover())
+	expect(saved("failover/violated-cached-connection")).To(suites.SurviveFailover())
+	// Output:
+	// failover is violated: of 4 connections that were ended at 10s, with 0 requests under way, 51 request…
+}

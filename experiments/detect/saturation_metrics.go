@@ -282,3 +282,12 @@ func movedSaid(all []journal.Quantity) []string {
 	}
 	return said
 }
+
+// readings are the line's values with their instants.
+func (l *line) readings() []reading {
+	all := make([]reading, 0, len(l.values))
+	for i, v := range l.values {
+		all = append(all, reading{l.at[i], journal.Scrape{}.Kind(), v})
+	}
+	return all
+}

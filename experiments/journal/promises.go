@@ -29,6 +29,9 @@ type Promises struct {
 	// MaxOpenConnections bounds one replica's connections to its database.
 	// Zero, the default, means that the owner has not said.
 	MaxOpenConnections int `json:"max_open_connections" yaml:"max_open_connections"`
+	// ConnectionLifetime is the age at which a connection to a database is
+	// replaced. Zero, the default, means that the owner has not said.
+	ConnectionLifetime time.Duration `json:"connection_lifetime,omitempty" yaml:"connection_lifetime"`
 	// MaxConcurrent is one replica's own limit on requests in flight. Zero,
 	// the default, means that the owner has not said.
 	MaxConcurrent int `json:"max_concurrent" yaml:"max_concurrent"`

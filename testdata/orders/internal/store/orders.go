@@ -78,14 +78,16 @@ func columns(items []orders.Item) (skus []string, quantities, prices []int64) {
 // Settle moves a pending order to its final status; doing it twice is harmless.
 func (p *Postgres) Settle(ctx context.Context, id string, to orders.Status) error {
 	return p.do(ctx, "settle order", func(ctx context.Context, conn *sql.Conn) error {
-		result, err := conn.ExecContext(ctx, settleOrder, id, to)
-		if err != nil {
-			return fmt.Errorf("update order: %w", unsure(err))
-		}
-		if n, err := result.RowsAffected(); err != nil || n != 1 {
-			return fmt.Errorf("update order: %d rows: %w", n, errors.Join(err, errNotPending))
-		}
-		return nil
+		return retrySerialization(ctx, func() error { // the statement is a transaction of its own
+			result, err := conn.ExecContext(ctx, settleOrder, id, to)
+			if err != nil {
+				return fmt.Errorf("update order: %w", unsure(err))
+			}
+			if n, err := result.RowsAffected(); err != nil || n != 1 {
+				return fmt.Errorf("update order: %d rows: %w", n, errors.Join(err, errNotPending))
+			}
+			return nil
+		})
 	})
 }
 

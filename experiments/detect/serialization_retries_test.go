@@ -1,0 +1,104 @@
+package detect
+
+import (
+	"testing"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// policy is what a service does when its write is refused: how many attempts it
+// makes at most, so far apart, and what it repeats.
+type policy struct {
+	attempts int
+	gap      float64
+	refused  func(journal.Attempt) bool // whether it is repeated
+	code     int                        // the answer when it is given up
+}
+
+var goodPolicy = policy{4, 0.02, func(a journal.Attempt) bool { return serialization(a.Code) }, 503}
+
+// refusedMade has 20 writes refused twice at statements, 20 at COMMIT, 10 for
+// ever and 10 as duplicates.
+func refusedMade(p policy) *made {
+	m := newMade()
+	phase := func(name string, from float64, writes, refuse int, commit bool, code string) {
+		m.step(name, "refuse_writes", "fault", "db", from, from+6)
+		n := 0
+		for i := range writes {
+			t := from + 0.2 + 0.25*float64(i)
+			tries, ok := 0, false
+			for tries < p.attempts && !ok {
+				n++
+				a := journal.Attempt{N: n, PID: 7, Code: code, Refuse: refuse, Commit: commit}
+				if ok = refuse > 0 && n%(refuse+1) == 0; ok {
+					a.Code = ""
+				}
+				m.at(t+0.005+float64(tries)*p.gap*(1+0.5*float64(i%5)), "db", a)
+				if tries++; !ok && !p.refused(a) {
+					break
+				}
+			}
+			status := p.code
+			if ok {
+				status = 201
+			}
+			m.hit("writers", "create", t, 0.2, status)
+		}
+	}
+	phase("at-statements", 1, 20, 2, false, "40001")
+	phase("at-commits", 8, 20, 2, true, "40P01")
+	phase("for-ever", 15, 10, 0, false, "40001")
+	phase("duplicates", 22, 10, 0, false, "23505")
+	return m
+}
+
+func TestSerializationRetries(t *testing.T) {
+	edited := func(edit func(*policy)) policy {
+		p := goodPolicy
+		edit(&p)
+		return p
+	}
+	none := func(*made) {}
+	for name, tt := range map[string]struct {
+		policy  policy
+		edit    func(*made)
+		outcome Outcome
+		reason  string
+	}{
+		"good":  {goodPolicy, none, Held, "with 3 attempts at most"},
+		"never": {edited(func(p *policy) { p.attempts = 1 }), none, Violated, "were not repeated to their end (the first: 40001;"},
+		"twice": {edited(func(p *policy) { p.attempts = 2 }), none, Violated, "40001, 40001;"},
+		"not at COMMIT": {edited(func(p *policy) {
+			p.refused = func(a journal.Attempt) bool { return serialization(a.Code) && !a.Commit }
+		}), none, Violated, "refused at COMMIT in at-commits"},
+		"everything": {edited(func(p *policy) {
+			p.refused = func(journal.Attempt) bool { return true }
+		}), none, Violated, "a request that was refused with 23505 in duplicates was tried 4 times"},
+		"for ever": {edited(func(p *policy) { p.attempts, p.gap = 9, 0.008 }), none, Violated, "promised at most 5 attempts"},
+		"500":      {edited(func(p *policy) { p.code = 500 }), none, Violated, "promised 409 or 503"},
+		"at once":  {edited(func(p *policy) { p.gap = 0.0001 }), none, Held, "follow each other at once"},
+		"late": {goodPolicy, func(m *made) {
+			m.hit("writers", "create", 20, 7, 503)
+			m.at(20.1, "db", journal.Attempt{N: 99, Code: "40001"})
+		}, Violated, "took 7s"},
+		"nothing counted": {goodPolicy, without[journal.Attempt], Unknown, "only 0 requests of at-statements"},
+		"no step":         {goodPolicy, func(m *made) { m.header.Method = nil; m.entries = nil }, Unknown, "no refuse_writes step"},
+		"overlapping": {goodPolicy, func(m *made) {
+			m.change(func(r *journal.Request) { r.Done = r.Sent + secs(1) })
+		}, Unknown, "overlapped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := refusedMade(tt.policy)
+			tt.edit(m)
+			wants(t, judged(t, "serialization_retries", m), tt.outcome, tt.reason)
+		})
+	}
+}
+
+func refuses(p policy) func() *made { return func() *made { return refusedMade(p) } }
+
+var (
+	_ = madeUpAs("serialization_retries/held-whole-transaction", makes(refuses(goodPolicy)))
+	_ = madeUpAs("serialization_retries/violated-given-up", makes(refuses(policy{1, 0.02, goodPolicy.refused, 503})))
+	_ = madeUpAs("serialization_retries/unknown-nothing-counted", makes(refuses(goodPolicy), without[journal.Attempt]))
+)
