@@ -17,7 +17,7 @@ type budget struct {
 const (
 	budgetShare     = 0.2
 	budgetPerSecond = 10
-	budgetMost      = 50
+	budgetMost      = 100
 )
 
 func newBudget() *budget { return &budget{tokens: budgetMost, last: time.Now()} }
