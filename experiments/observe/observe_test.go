@@ -32,9 +32,9 @@ func observed[T journal.Body](t *testing.T, o Observer, length time.Duration) []
 
 func watch(t *testing.T, o Observer, m *journal.Memory, length time.Duration) {
 	t.Helper()
+	began := time.Now() // before the context's own time begins
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	began := time.Now()
 	if err := o.Observe(ctx, m); err != nil {
 		t.Fatal(err)
 	}
