@@ -17,6 +17,12 @@ import (
 // echo is a dependency that sends back what it gets.
 func echo(t testing.TB) string {
 	t.Helper()
+	return handled(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
+}
+
+// handled serves each connection with a function and returns the address.
+func handled(t testing.TB, handle func(net.Conn)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func echo(t testing.TB) string {
 			}
 			go func() {
 				defer c.Close()
-				_, _ = io.Copy(c, c)
+				handle(c)
 			}()
 		}
 	}()
