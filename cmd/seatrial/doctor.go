@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -16,21 +18,25 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/watcher"
 	"github.com/seatrial/seatrial/experiments/report"
+	"github.com/seatrial/seatrial/faults"
 )
 
 func newDoctor() *cobra.Command {
 	var reap bool
+	var databases []string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what this machine has, and find what killed trials left",
 		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
 redis-server, /proc, the limit on open files; and look for processes and folders
 that outlived their seatrial, which --reap removes. Trials that go on are left
-alone.
+alone. A database of one's own that trials used is looked into with --database:
+what faults by SQL left there are schemas whose names begin with "seatrial-".
 
 It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.`,
 		Example: `  seatrial doctor
-  seatrial doctor --reap`,
+  seatrial doctor --reap
+  seatrial doctor --reap --database postgres://admin@127.0.0.1/orders`,
 		Args: exactly(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -38,6 +44,9 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			checks := []check{
 				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(),
 				checkLeftovers(ctx, reap),
+			}
+			for _, url := range databases {
+				checks = append(checks, checkDatabase(ctx, url, reap))
 			}
 			bad := 0
 			for _, c := range checks {
@@ -52,7 +61,8 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&reap, "reap", false, "end the processes and remove the folders that are left")
+	cmd.Flags().BoolVar(&reap, "reap", false, "end the processes and remove the folders and schemas that are left")
+	cmd.Flags().StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd
 }
 
@@ -155,6 +165,36 @@ func checkLeftovers(ctx context.Context, reap bool) check {
 			}
 			c.says += l.String()
 		}
+	}
+	if err != nil {
+		c.bad = true
+		c.says += "; " + err.Error()
+	}
+	return c
+}
+
+// checkDatabase looks for schemas that faults left in a database.
+func checkDatabase(ctx context.Context, url string, reap bool) check {
+	c := check{name: "database", says: "nothing left"}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		c.bad, c.says = true, "the URL is not understood; want postgres://user:password@host:port/database"
+		return c // the cause would show the password
+	}
+	config.RuntimeParams["application_name"] = "seatrial-doctor"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		c.bad, c.says = true, fmt.Sprintf("%s at %s does not answer: %v", config.Database, config.Host, err)
+		return c
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	look, done := faults.FindSQL, "left behind, remove with --reap: "
+	if reap {
+		look, done = faults.ReapSQL, "removed: "
+	}
+	found, err := look(ctx, conn)
+	if len(found) > 0 {
+		c.bad, c.says = !reap, done+"schema "+strings.Join(found, ", schema ")
 	}
 	if err != nil {
 		c.bad = true

@@ -117,7 +117,7 @@ func boot(bin string) error {
 func populate() error {
 	var err error
 	for range 200 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		err = execute(ctx, "postgres", "CREATE ROLE app_service LOGIN", "CREATE DATABASE app")
 		if err == nil {
 			err = execute(ctx, "app", "CREATE TABLE orders (id int)", "GRANT ALL ON orders TO app_service")
