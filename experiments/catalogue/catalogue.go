@@ -29,6 +29,7 @@ var order = []string{
 	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
 	"duplicate-submits",
+	"cut-results", "lost-commits",
 	"transactions",
 	"slow-start", "restart-storm", "http-in-step", "http-refuses",
 	"slow-start",
