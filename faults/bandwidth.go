@@ -59,12 +59,8 @@ func (f *Bandwidth) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness counts chunks that were held up.
 func (f *Bandwidth) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	count, ours := s.flow(w).shaped, int64(0)
-	for _, t := range s.trips(s.around(tallyLag)) {
-		if f.takes(max(t.Up, t.Down)) >= felt {
-			ours += 2
-		}
-	}
+	long := func(t trip) bool { return f.takes(max(t.Up, t.Down)) >= felt }
+	count, ours := s.counts(long, long)
 	if count <= ours {
 		return notExercised("%d chunks on %q were held up by the limit of %d kB/s, and %d of our own may account for them",
 			count, target, f.KilobytesPerSecond, ours)
@@ -104,8 +100,15 @@ func (t *bandwidth) Pipe(stub *toxics.ToxicStub) {
 	state := stub.State.(*bandwidthState)
 	piece := int(max(t.Rate*int64(pieceTime)/int64(time.Second), 1))
 	for state.pass(stub) {
-		if state.rest == nil && !t.next(stub, state) {
-			return
+		if state.rest == nil {
+			c := next(stub)
+			if c == nil {
+				return
+			}
+			if t.takes(len(c.Data)) >= felt {
+				t.count()
+			}
+			state.rest, state.free = c, time.Now()
 		}
 		timer := time.NewTimer(time.Until(state.free.Add(t.takes(min(piece, len(state.rest.Data))))))
 		select {
@@ -116,25 +119,6 @@ func (t *bandwidth) Pipe(stub *toxics.ToxicStub) {
 			timer.Stop()
 			return
 		}
-	}
-}
-
-// next waits for a chunk; false when there is none any more.
-func (t *bandwidth) next(stub *toxics.ToxicStub, state *bandwidthState) bool {
-	select {
-	case <-stub.Interrupt:
-		return false
-	case c := <-stub.Input:
-		if c == nil {
-			stub.Close()
-			return false
-		}
-		if t.takes(len(c.Data)) >= felt {
-			t.count()
-		}
-		state.rest = c
-		state.free = time.Now()
-		return true
 	}
 }
 

@@ -186,25 +186,20 @@ func (t *latency) NewState() any {
 func (t *latency) Pipe(stub *toxics.ToxicStub) {
 	state := stub.State.(*latencyState)
 	for state.pass(stub) {
-		select {
-		case <-stub.Interrupt:
+		c := next(stub)
+		if c == nil {
 			return
-		case c := <-stub.Input:
-			if c == nil {
-				stub.Close()
-				return
-			}
-			state.chunk = c
-			delay := t.delay(state.draws) - time.Since(c.Timestamp)
-			timer := time.NewTimer(delay)
-			select {
-			case <-timer.C:
-				c.Timestamp = c.Timestamp.Add(delay)
-				t.count()
-			case <-stub.Interrupt:
-				timer.Stop()
-				return
-			}
+		}
+		state.chunk = c
+		delay := t.delay(state.draws) - time.Since(c.Timestamp)
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+			c.Timestamp = c.Timestamp.Add(delay)
+			t.count()
+		case <-stub.Interrupt:
+			timer.Stop()
+			return
 		}
 	}
 }

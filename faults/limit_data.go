@@ -59,12 +59,9 @@ func (f *LimitData) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness counts connections that were cut.
 func (f *LimitData) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	cut, ours := s.flow(w).shaped, int64(0)
-	for _, t := range s.trips(s.around(tallyLag)) {
-		if int64(t.Up) >= f.Bytes || int64(t.Down) >= f.Bytes || t.Err != "" {
-			ours++
-		}
-	}
+	cut, ours := s.counts(func(t trip) bool {
+		return int64(t.Up) >= f.Bytes || int64(t.Down) >= f.Bytes || t.Err != ""
+	})
 	if f.Stream == Both {
 		ours *= 2
 	}
@@ -103,18 +100,13 @@ func (t *limitData) Pipe(stub *toxics.ToxicStub) {
 			end(stub)
 			return
 		}
-		select {
-		case <-stub.Interrupt:
+		c := next(stub)
+		if c == nil {
 			return
-		case c := <-stub.Input:
-			if c == nil {
-				stub.Close()
-				return
-			}
-			n := min(int64(len(c.Data)), t.Bytes-state.sent)
-			state.sent += n
-			state.chunk = &stream.StreamChunk{Data: c.Data[:n], Timestamp: c.Timestamp}
 		}
+		n := min(int64(len(c.Data)), t.Bytes-state.sent)
+		state.sent += n
+		state.chunk = &stream.StreamChunk{Data: c.Data[:n], Timestamp: c.Timestamp}
 	}
 }
 

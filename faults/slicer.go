@@ -63,15 +63,10 @@ func (f *Slicer) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness counts sliced chunks.
 func (f *Slicer) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	count, ours := s.flow(w).shaped, int64(0)
-	for _, t := range s.trips(s.around(tallyLag)) {
-		if t.Up > f.SliceBytes || t.Err != "" {
-			ours++
-		}
-		if t.Down > f.SliceBytes || t.Err != "" {
-			ours++
-		}
-	}
+	count, ours := s.counts(
+		func(t trip) bool { return t.Up > f.SliceBytes || t.Err != "" },
+		func(t trip) bool { return t.Down > f.SliceBytes || t.Err != "" },
+	)
 	if count <= ours {
 		return notExercised("%d chunks on %q were sliced, and our own round trips may account for %d of them",
 			count, target, ours)
@@ -108,20 +103,15 @@ func (t *slicer) Pipe(stub *toxics.ToxicStub) {
 				return
 			}
 		}
-		select {
-		case <-stub.Interrupt:
+		c := next(stub)
+		if c == nil {
 			return
-		case c := <-stub.Input:
-			if c == nil {
-				stub.Close()
-				return
-			}
-			if len(c.Data) > t.Bytes {
-				t.count()
-			}
-			state.rest = c
-			state.slice(t.Bytes)
 		}
+		if len(c.Data) > t.Bytes {
+			t.count()
+		}
+		state.rest = c
+		state.slice(t.Bytes)
 	}
 }
 

@@ -49,7 +49,7 @@ func (f *SlowClose) Inject(ctx context.Context, t Target) (Injection, error) {
 // Witness counts delayed closes.
 func (f *SlowClose) Witness(j journal.Journal, target string, w journal.Window) error {
 	s := scene{j, target, w}
-	count, ours := s.flow(w).shaped, int64(len(s.trips(s.around(tallyLag))))
+	count, ours := s.counts(func(trip) bool { return true })
 	each := int64(2)
 	if w.To != 0 && f.Delay >= w.Length() {
 		each = 1 // the other stream's close comes only after the window

@@ -43,6 +43,20 @@ type counted struct {
 
 func (c counted) count() { Shaped(c.Counter).Add(1) }
 
+// next waits for a link's next chunk; nil when the toxic was interrupted, and at
+// the input's end, which it passes on.
+func next(stub *toxics.ToxicStub) *stream.StreamChunk {
+	select {
+	case <-stub.Interrupt:
+		return nil
+	case c := <-stub.Input:
+		if c == nil {
+			stub.Close()
+		}
+		return c
+	}
+}
+
 // carried is one link's chunk on its way to a reader that may not read. A
 // toxic that is interrupted keeps it, so that Toxiproxy's API does not wait.
 type carried struct{ chunk *stream.StreamChunk }

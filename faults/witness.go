@@ -179,6 +179,20 @@ func (s scene) flow(w journal.Window) flow {
 	return f
 }
 
+// counts is how often a toxic did something in the window, and how many times
+// of those may have been to our own round trips: each counts once for each of
+// the conditions that it meets.
+func (s scene) counts(may ...func(trip) bool) (count, ours int64) {
+	for _, t := range s.trips(s.around(tallyLag)) {
+		for _, could := range may {
+			if could(t) {
+				ours++
+			}
+		}
+	}
+	return s.flow(s.w).shaped, ours
+}
+
 // exercised says whether anything but our round trips came from the service in
 // the window.
 func (s scene) exercised() error {
