@@ -203,13 +203,7 @@ const stopWithin = 10 * time.Second
 // Restart ends the server gently where it runs and starts it again on what it
 // had stored.
 func (s *server) Restart(ctx context.Context) error {
-	if p := s.Running(); p != nil {
-		// One that was frozen hears of it only when it goes on.
-		if err := p.Send(ctx, syscall.SIGCONT); err != nil && s.Running() != nil {
-			return err
-		}
-	}
-	if err := s.End(ctx, s.stopSignal, stopWithin); err != nil {
+	if err := s.Halt(ctx, s.stopSignal, stopWithin); err != nil {
 		return err
 	}
 	return s.run(ctx)

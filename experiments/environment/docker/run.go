@@ -178,24 +178,3 @@ func (r *run) Kill(ctx context.Context) error {
 	}
 	return r.Wait(ctx)
 }
-
-// Stop sends a signal and waits for the end; after the grace it kills. It
-// reports whether it had to.
-func (r *run) Stop(ctx context.Context, s syscall.Signal, grace time.Duration) (killed bool, err error) {
-	if err := r.Send(ctx, s); err != nil {
-		if errors.Is(err, spawn.ErrExited) {
-			return false, r.Wait(ctx)
-		}
-		return false, err
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-r.done:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-timer.C:
-		return true, r.Kill(ctx)
-	}
-}

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,9 +39,6 @@ type Process interface {
 	// Send sends a signal: SIGSTOP, SIGCONT and SIGKILL to all that belongs to
 	// it, others to its first process. [spawn.ErrExited]: it has ended.
 	Send(context.Context, syscall.Signal) error
-	// Stop sends a signal and waits for the end; after the grace it kills, and
-	// reports whether it had to.
-	Stop(ctx context.Context, s syscall.Signal, grace time.Duration) (killed bool, err error)
 	// Kill ends all of it at once and waits for it.
 	Kill(context.Context) error
 }

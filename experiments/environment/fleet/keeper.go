@@ -19,7 +19,8 @@ import (
 // and writes its starts, its signals and its exits down.
 type Keeper struct {
 	// Target is what the journal calls it.
-	Target  string
+	Target string
+	// Journal gets the starts, the signals and the exits; nil: nobody does.
 	Journal journal.Recorder
 
 	mu      sync.Mutex
@@ -75,7 +76,9 @@ func (k *Keeper) exited(e spawn.Exit) {
 }
 
 func (k *Keeper) record(b journal.Body) {
-	k.Journal.Record(journal.Entry{On: k.Target, Body: b})
+	if k.Journal != nil {
+		k.Journal.Record(journal.Entry{On: k.Target, Body: b})
+	}
 }
 
 // Signal sends a signal to the process, and SIGSTOP, SIGCONT and SIGKILL to all
@@ -121,14 +124,12 @@ func (k *Keeper) End(ctx context.Context, s syscall.Signal, grace time.Duration)
 	if err != nil && !p.Ended() && !errors.Is(err, spawn.ErrExited) {
 		return err
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-p.Done():
+	ended, err := endsWithin(ctx, p, grace)
+	if err != nil {
+		return fmt.Errorf("wait for the end of %s: %w", k.Target, err)
+	}
+	if ended {
 		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the end of %s: %w", k.Target, ctx.Err())
-	case <-timer.C:
 	}
 	if err := k.Signal(ctx, syscall.SIGKILL); err != nil && !p.Ended() {
 		return err
@@ -139,16 +140,55 @@ func (k *Keeper) End(ctx context.Context, s syscall.Signal, grace time.Duration)
 	return fmt.Errorf("terminate %s: %w (%v)", k.Target, ErrKilled, grace)
 }
 
+// Halt ends the process gently, also one that is stopped (SIGSTOP), which hears
+// of it only when it goes on. That it had to be killed after the grace is in the
+// journal, and no error.
+func (k *Keeper) Halt(ctx context.Context, s syscall.Signal, grace time.Duration) error {
+	if p := k.Running(); p != nil {
+		if err := p.Send(ctx, syscall.SIGCONT); err != nil && !p.Ended() && !errors.Is(err, spawn.ErrExited) {
+			return fmt.Errorf("stop %s: %w", k.Target, err)
+		}
+	}
+	if err := k.End(ctx, s, grace); err != nil && !errors.Is(err, ErrKilled) {
+		return err
+	}
+	return nil
+}
+
 // Drop takes the process down for good: gently, but not for long.
 func (k *Keeper) Drop(ctx context.Context, s syscall.Signal) error {
 	p := k.Running()
 	if p == nil {
 		return nil
 	}
-	if _, err := p.Stop(ctx, s, stopGrace); err != nil {
-		return errors.Join(fmt.Errorf("stop %s: %w", k.Target, err), p.Kill(context.WithoutCancel(ctx)))
+	ended, err := false, p.Send(ctx, s)
+	if err == nil {
+		ended, err = endsWithin(ctx, p, stopGrace)
+	}
+	if ended {
+		return nil
+	}
+	if errors.Is(err, spawn.ErrExited) {
+		err = nil
+	}
+	if err = errors.Join(err, p.Kill(context.WithoutCancel(ctx))); err != nil {
+		return fmt.Errorf("stop %s: %w", k.Target, err)
 	}
 	return nil
+}
+
+// endsWithin reports whether a process ends within a time.
+func endsWithin(ctx context.Context, p Process, d time.Duration) (bool, error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.Done():
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-timer.C:
+		return false, nil
+	}
 }
 
 // stopGrace is how long something has to end when the environment is taken

@@ -16,9 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sys/unix"
 
-	"github.com/seatrial/seatrial/experiments/environment/procs"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -59,35 +58,32 @@ type Config struct {
 
 // Server is a PostgreSQL server that runs for one environment.
 type Server struct {
+	fleet.Keeper
 	template                       *Template
-	name                           string
 	data, sockets                  string
 	port                           int
 	local                          bool // it listens on its socket only
 	spawner                        *spawn.Spawner
 	lines                          *spawn.Lines
-	journal                        journal.Recorder
 	env                            []string
 	ownerPassword, servicePassword string
 	sharedMemory                   func(int) error
 
-	mu      sync.Mutex
-	process *spawn.Process
-	starts  int
-	asked   string // the last signal sent
-	shm     int
+	mu  sync.Mutex
+	shm int
 }
 
 // Start copies the template, starts a server on the copy, sets the passwords
 // and runs the migrations.
 func Start(ctx context.Context, t *Template, c Config) (*Server, error) {
 	s := &Server{
-		template: t, name: c.Dependency.Name, port: c.Port, spawner: c.Spawner, lines: c.Lines, journal: c.Journal,
+		Keeper:   fleet.Keeper{Target: c.Dependency.Name, Journal: c.Journal},
+		template: t, port: c.Port, spawner: c.Spawner, lines: c.Lines,
 		data: filepath.Join(c.Dir, "data"), sockets: c.Dir, env: c.Env, sharedMemory: c.SharedMemory,
 		ownerPassword: c.OwnerPassword, servicePassword: c.ServicePassword,
 	}
 	if err := s.bringUp(ctx, c.Dependency); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.name, err), s.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.Target, err), s.Stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
@@ -159,23 +155,23 @@ func (s *Server) start(ctx context.Context) error {
 	if s.local {
 		listen = ""
 	}
-	s.mu.Lock()
-	p, err := s.spawner.Start(spawn.Spec{
-		Path: s.template.Postgres(), Dir: s.data, User: s.template.user, Env: append(serverEnv(), s.env...), Line: s.lines,
-		Args: []string{
-			"-D", s.data, "-c", "listen_addresses=" + listen, "-c", "port=" + strconv.Itoa(s.port),
-			"-c", "unix_socket_directories=" + s.sockets,
-		},
-		Exited: s.exited,
+	p, err := s.Launch(ctx, func(_ context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
+		p, err := s.spawner.Start(spawn.Spec{
+			Path: s.template.Postgres(), Dir: s.data, User: s.template.user, Env: append(serverEnv(), s.env...), Line: s.lines,
+			Args: []string{
+				"-D", s.data, "-c", "listen_addresses=" + listen, "-c", "port=" + strconv.Itoa(s.port),
+				"-c", "unix_socket_directories=" + s.sockets,
+			},
+			Exited: exited,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return postmaster{p}, nil
 	})
 	if err != nil {
-		s.mu.Unlock()
 		return err
 	}
-	s.process, s.asked = p, ""
-	s.starts++
-	s.record(journal.Started{PID: p.PID(), Start: s.starts})
-	s.mu.Unlock()
 	if err := s.await(ctx, p); err != nil {
 		return err
 	}
@@ -183,7 +179,7 @@ func (s *Server) start(ctx context.Context) error {
 }
 
 // await asks the server until it answers.
-func (s *Server) await(ctx context.Context, p *spawn.Process) error {
+func (s *Server) await(ctx context.Context, p fleet.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin,
 		fmt.Errorf("the server does not answer after %v", startWithin))
 	defer cancel()
@@ -227,18 +223,6 @@ func (s *Server) noteSharedMemory() error {
 	return nil
 }
 
-func (s *Server) exited(e spawn.Exit) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.record(journal.Exited{PID: e.PID, Code: e.Code, Signal: e.Signal, Asked: s.asked})
-}
-
-func (s *Server) record(b journal.Body) {
-	if s.journal != nil {
-		s.journal.Record(journal.Entry{On: s.name, Body: b})
-	}
-}
-
 // connect opens a connection through the socket, where every role is trusted;
 // only the server's user and root reach it.
 func (s *Server) connect(ctx context.Context, role, database string) (*pgx.Conn, error) {
@@ -252,13 +236,10 @@ func (s *Server) connect(ctx context.Context, role, database string) (*pgx.Conn,
 	c.ConnectTimeout = 5 * time.Second
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s as %s: %w", s.name, role, err)
+		return nil, fmt.Errorf("connect to %s as %s: %w", s.Target, role, err)
 	}
 	return conn, nil
 }
-
-// Name is the dependency's name.
-func (s *Server) Name() string { return s.name }
 
 // Kind is "postgres".
 func (s *Server) Kind() string { return subject.Postgres }
@@ -291,146 +272,25 @@ func (s *Server) database() Database {
 	}
 }
 
-// Signal sends a signal to the server: SIGSTOP, SIGCONT and SIGKILL to all of
-// its processes, any other to the postmaster.
-func (s *Server) Signal(_ context.Context, sig os.Signal) error {
-	number, ok := sig.(syscall.Signal)
-	if !ok {
-		return fmt.Errorf("signal %s: %v is no signal of this system", s.name, sig)
-	}
-	s.mu.Lock()
-	p := s.process
-	s.asked = unix.SignalName(number)
-	s.record(journal.Signalled{Signal: s.asked})
-	s.mu.Unlock()
-	if err := s.signal(p, number); err != nil {
-		return fmt.Errorf("signal %s: %w", s.name, err)
-	}
-	return nil
-}
-
-// signal reaches the backends too, which are in sessions of their own. The
-// postmaster comes first, so that it cannot start another meanwhile; when all
-// go on again it comes last.
-func (s *Server) signal(p *spawn.Process, sig syscall.Signal) error {
-	all := sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == syscall.SIGKILL
-	if !all {
-		return p.Signal(sig)
-	}
-	if sig == syscall.SIGSTOP {
-		if err := p.Signal(sig); err != nil {
-			return err
-		}
-	}
-	kids, err := procs.Children(p.PID())
-	if err != nil {
-		return err
-	}
-	for _, k := range kids {
-		if err := syscall.Kill(k.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-	}
-	if sig == syscall.SIGSTOP {
-		return nil
-	}
-	if err := p.Signal(sig); err != nil && (sig != syscall.SIGKILL || !errors.Is(err, spawn.ErrExited)) {
-		return err
-	}
-	if sig == syscall.SIGKILL {
-		return awaitGone(kids)
-	}
-	return nil
-}
-
-// awaitGone waits until killed processes are gone: a server does not start on a
-// data directory that one of them still uses.
-func awaitGone(kids []procs.Process) error {
-	deadline := time.NewTimer(5 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for _, k := range kids {
-		for procs.Alive(k.PID, k.Start) {
-			select {
-			case <-deadline.C:
-				return fmt.Errorf("process %d is still there 5s after SIGKILL", k.PID)
-			case <-tick.C:
-			}
-		}
-	}
-	return nil
-}
-
-// WaitExit returns when the server has ended.
-func (s *Server) WaitExit(ctx context.Context) error {
-	s.mu.Lock()
-	p := s.process
-	s.mu.Unlock()
-	return p.Wait(ctx)
-}
-
 // Restart shuts the server down fast (open transactions are rolled back) where
 // it still runs, and starts it again on the same port. It returns when the
 // server answers.
 func (s *Server) Restart(ctx context.Context) error {
-	if err := s.end(ctx, fast); err != nil {
-		return fmt.Errorf("stop %s: %w", s.name, err)
+	if err := s.Halt(ctx, fast, stopWithin); err != nil {
+		return err
 	}
 	if err := s.start(ctx); err != nil {
-		return fmt.Errorf("start %s: %w", s.name, err)
+		return fmt.Errorf("%s: %w", s.Target, err)
 	}
 	return nil
 }
 
 // Stop ends the server at once, without a checkpoint. It is safe to call twice.
 func (s *Server) Stop(ctx context.Context) error {
+	err := s.Drop(ctx, immediate)
 	s.mu.Lock()
-	started, shm := s.process != nil, s.shm
-	s.mu.Unlock()
-	if !started {
-		return nil
-	}
-	if err := s.end(ctx, immediate); err != nil {
-		return fmt.Errorf("stop %s: %w", s.name, err)
-	}
-	return removeSegment(shm)
-}
-
-// end shuts the server down and kills it when it does not listen.
-func (s *Server) end(ctx context.Context, how syscall.Signal) error {
-	s.mu.Lock()
-	p := s.process
-	if p.Ended() {
-		s.mu.Unlock()
-		return nil
-	}
-	s.asked = unix.SignalName(how)
-	s.record(journal.Signalled{Signal: s.asked})
-	s.mu.Unlock()
-	grace := stopWithin
-	if how == immediate {
-		grace = 300 * time.Millisecond
-	}
-	if err := p.Signal(how); err != nil && !errors.Is(err, spawn.ErrExited) {
-		return err
-	}
-	// One that was stopped hears of it only when it goes on.
-	if err := s.signal(p, syscall.SIGCONT); err != nil && !errors.Is(err, spawn.ErrExited) {
-		return err
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-p.Done():
-		return nil
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-	if err := s.signal(p, syscall.SIGKILL); err != nil {
-		return err
-	}
-	return p.Wait(context.WithoutCancel(ctx))
+	defer s.mu.Unlock()
+	return errors.Join(err, removeSegment(s.shm))
 }
 
 var (

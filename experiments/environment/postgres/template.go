@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
@@ -170,13 +171,14 @@ func (t *Template) initdb(ctx context.Context, h Host, dir, data string) error {
 // needs, so that there is less to copy.
 func (t *Template) fill(ctx context.Context, h Host, dir, data string) (err error) {
 	s := &Server{
-		template: t, data: data, sockets: dir, port: 1, local: true, name: "postgres",
+		Keeper:   fleet.Keeper{Target: "postgres"},
+		template: t, data: data, sockets: dir, port: 1, local: true,
 		spawner: h.Spawner, lines: spawn.NewLines("postgres", nil, nil),
 	}
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.end(context.WithoutCancel(ctx), fast)) }()
+	defer func() { err = errors.Join(err, s.Halt(context.WithoutCancel(ctx), fast, stopWithin)) }()
 	if err := s.database().Make(ctx, s.connect); err != nil {
 		return err
 	}

@@ -59,17 +59,21 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 			}
 			spec := spec
 			spec.Exited = exited
-			p, err := e.host.Spawner().Start(spec)
-			if err != nil {
-				return nil, err
-			}
-			return child{p}, nil
+			return startChild(e.host.Spawner(), spec)
 		},
 	}, nil
 }
 
-// child is a replica's process.
+// child is a replica's process, or a server's.
 type child struct{ *spawn.Process }
+
+func startChild(s *spawn.Spawner, spec spawn.Spec) (fleet.Process, error) {
+	p, err := s.Start(spec)
+	if err != nil {
+		return nil, err
+	}
+	return child{p}, nil
+}
 
 // Send implements [fleet.Process].
 func (c child) Send(_ context.Context, s syscall.Signal) error {

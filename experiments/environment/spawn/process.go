@@ -104,27 +104,6 @@ func (p *Process) Kill(ctx context.Context) error {
 	return p.Wait(ctx)
 }
 
-// Stop sends a signal and waits for the end; after the grace it kills. It
-// reports whether it had to.
-func (p *Process) Stop(ctx context.Context, s syscall.Signal, grace time.Duration) (killed bool, err error) {
-	if err := p.Signal(s); err != nil {
-		if errors.Is(err, ErrExited) {
-			return false, p.Wait(ctx)
-		}
-		return false, err
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-timer.C:
-		return true, p.Kill(ctx)
-	}
-}
-
 // outputGrace is how long after its end a process's output is still read: a
 // grandchild that left the group may hold the pipe open for ever.
 const outputGrace = 200 * time.Millisecond
