@@ -21,7 +21,6 @@ func EndTransactionsBeforeCalls() types.GomegaMatcher { return holdKind("short_t
 // read and write rows (4.7). It judges by the detector least_privilege.
 func HaveLeastPrivilege() types.GomegaMatcher { return holdKind("least_privilege") }
 
-<<<<<<< HEAD
 // GiveConnectionsBack holds when no connection is lost to the pool by requests
 // that fail (4.4). It judges by the detector connection_leaks.
 func GiveConnectionsBack() types.GomegaMatcher { return holdKind("connection_leaks") }
@@ -38,8 +37,7 @@ func ReplaceOldConnections() types.GomegaMatcher { return holdKind("connection_l
 // SurviveFailover holds when dead connections to the database are found and
 // replaced at once (4.2). It judges by the detector failover.
 func SurviveFailover() types.GomegaMatcher { return holdKind("failover") }
-=======
+
 // TakeNoPartForTheWhole holds when a result that breaks off is not answered as
 // a whole one (4.4). It judges by the detector whole_results.
 func TakeNoPartForTheWhole() types.GomegaMatcher { return holdKind("whole_results") }
->>>>>>> 33cd44a (detect: judge results that break off, and lost commits)

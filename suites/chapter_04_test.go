@@ -30,7 +30,6 @@ func ExampleHaveLeastPrivilege() {
 	// least_privilege is violated: promised least privilege
 }
 
-<<<<<<< HEAD
 func ExampleGiveConnectionsBack() {
 	expect(saved("connection_leaks/held-all-back")).To(suites.GiveConnectionsBack())
 	expect(saved("connection_leaks/violated-rows-left-open")).To(suites.GiveConnectionsBack())
@@ -57,11 +56,11 @@ func ExampleSurviveFailover() {
 	expect(saved("failover/violated-cached-connection")).To(suites.SurviveFailover())
 	// Output:
 	// failover is violated: of 4 connections that were ended at 10s, with 0 requests under way, 51 request…
-=======
+}
+
 func ExampleTakeNoPartForTheWhole() {
 	expect(saved("whole_results/held-an-error")).To(suites.TakeNoPartForTheWhole())
 	expect(saved("whole_results/violated-believed")).To(suites.TakeNoPartForTheWhole())
 	// Output:
 	// whole_results is violated: promised: a result that breaks off is an error
->>>>>>> 33cd44a (detect: judge results that break off, and lost commits)
 }

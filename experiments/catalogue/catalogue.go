@@ -22,6 +22,7 @@ var files embed.FS
 // timeouts, retries, containment, health and metrics (behaviour), of the
 // database (data), and of containers.
 var purposes = []string{"main", "behaviour", "data", "container"}
+
 // order is that in which a trial tries them: the quick ones first, so that the
 // first verdict is soon there. Those that are not in it come last.
 var order = []string{
