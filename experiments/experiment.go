@@ -203,6 +203,8 @@ type AttackSpec struct {
 	Header http.Header
 	// ForwardedFor sends an X-Forwarded-For with each hit, another one each time.
 	ForwardedFor bool
+	// Strange and BrokenTrace are those of [Attack].
+	Strange, BrokenTrace bool
 	// Replica sends to one replica directly. Empty: through the balancer.
 	Replica string
 	// Enough ends the attack when it is closed, as if that had been its plan.

@@ -56,6 +56,11 @@ type Attack struct {
 	// ForwardedFor sends an X-Forwarded-For header with each hit, with another
 	// address each time.
 	ForwardedFor bool `yaml:"forwarded_for" json:"forwarded_for,omitempty"`
+	// Strange gives each hit a path, an id, a method or a host that nobody has
+	// heard of, and a query and a user agent of its own.
+	Strange bool `yaml:"strange" json:"strange,omitempty"`
+	// BrokenTrace sends a traceparent with each hit that is not valid.
+	BrokenTrace bool `yaml:"broken_trace" json:"broken_trace,omitempty"`
 
 	step   string // set by the plan
 	length time.Duration
@@ -84,23 +89,22 @@ func (a *Attack) String() string {
 	if len(a.Routes) > 0 {
 		fmt.Fprintf(&b, " on %s", strings.Join(a.Routes, ", "))
 	}
-	if a.Heaviest {
-		b.WriteString(", the heaviest of them")
-	}
-	if a.Retries > 0 {
-		fmt.Fprintf(&b, ", with %d retries", a.Retries)
-	}
-	if a.HangUpAfter > 0 {
-		fmt.Fprintf(&b, ", hanging up after %v", a.HangUpAfter)
-	}
-	if a.NewConnections {
-		b.WriteString(", a new connection each")
-	}
-	if a.Caller > 0 {
-		fmt.Fprintf(&b, ", as caller %d", a.Caller)
-	}
-	if a.ForwardedFor {
-		b.WriteString(", forwarded for another address each")
+	for _, more := range []struct {
+		so   bool
+		what string
+	}{
+		{a.Heaviest, "the heaviest of them"},
+		{a.Retries > 0, fmt.Sprintf("with %d retries", a.Retries)},
+		{a.HangUpAfter > 0, fmt.Sprintf("hanging up after %v", a.HangUpAfter)},
+		{a.NewConnections, "a new connection each"},
+		{a.Caller > 0, fmt.Sprintf("as caller %d", a.Caller)},
+		{a.ForwardedFor, "forwarded for another address each"},
+		{a.Strange, "for what nobody has heard of"},
+		{a.BrokenTrace, "with a traceparent that is not valid"},
+	} {
+		if more.so {
+			b.WriteString(", " + more.what)
+		}
 	}
 	return b.String()
 }
@@ -160,6 +164,7 @@ func (a *Attack) Start(ctx context.Context, x *Execution) (func(context.Context)
 		Header: a.caller(x.Plan.Subject), ForwardedFor: a.ForwardedFor,
 		Retries: loadgen.Retries{Most: a.Retries, Backoff: a.Backoff},
 		Enough:  x.Enough,
+		Strange: a.Strange, BrokenTrace: a.BrokenTrace,
 	}
 	if a.RateLimit > 0 {
 		spec.Rate = a.RateLimit * float64(x.Plan.Subject.Promises.RateLimit)

@@ -56,6 +56,11 @@ type Attack struct {
 	ForwardedFor bool
 	// Retries is how its clients try again. Zero: they do not.
 	Retries Retries
+	// Strange gives each hit a path, an id, a method or a host that nobody has
+	// heard of, and a query and a user agent of its own.
+	Strange bool
+	// BrokenTrace sends a traceparent with each hit that is not valid.
+	BrokenTrace bool
 	// Grace is how long requests in flight may still take when the context
 	// ends. Zero means DefaultGrace, less than zero none.
 	Grace time.Duration
@@ -87,6 +92,7 @@ func (a Attack) Run(ctx context.Context, rec journal.Recorder) (journal.Attack, 
 	}
 	e.plan = journal.Attack{
 		Pacer: a.Pacer.String(), InFlightMax: a.MaxInFlight, Timeout: a.Timeout, Retries: a.Retries.Most,
+		Strange: a.Strange, BrokenTrace: a.BrokenTrace,
 	}
 	e.measure = func() { e.plan.For, e.plan.Planned = a.Pacer.Length(), a.Pacer.Hits() }
 	e.measure()

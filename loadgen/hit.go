@@ -221,15 +221,19 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 		req.Host = host
 		delete(t.Header, "Host")
 	}
-	values := [2]string{
-		journal.RequestID(e.runID, e.name, h.seq),
-		journal.Trace(e.runID, e.name, h.seq).Traceparent(),
+	sent := journal.Trace(e.runID, e.name, h.seq)
+	values := [2]string{journal.RequestID(e.runID, e.name, h.seq), sent.Traceparent()}
+	if e.client.BrokenTrace {
+		values[1] = brokenTrace(sent, h.seq)
 	}
 	t.Header["X-Request-Id"] = values[0:1:1]
 	t.Header["Traceparent"] = values[1:2:2]
 	maps.Copy(t.Header, e.client.Header)
 	if e.client.ForwardedFor {
 		t.Header["X-Forwarded-For"] = []string{forwardedFor(h.seq)}
+	}
+	if e.client.Strange {
+		strangely(req, h.seq)
 	}
 	return req, nil
 }

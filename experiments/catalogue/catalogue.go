@@ -35,6 +35,7 @@ var order = []string{
 	"slow-start", "restart-storm", "http-in-step", "http-refuses",
 	"slow-start",
 	"transactions", "serialization", "postgres-errors", "failover",
+	"slow-start", "restart-storm", "http-in-step", "http-refuses", "odd-callers",
 }
 
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {

@@ -20,9 +20,14 @@ import (
 // series: of new statuses and outcomes, each with all of its buckets. Those are
 // few and do not go on growing; measured on the reference service over all
 // recorded experiments, no label gained more than 3. The labels of all replicas
-// together are counted, across restarts. What is sent varies in the path and
-// query of the ordinary traffic; unheard-of paths, methods, hosts and user agents
-// are not sent. It needs Early and then Later such requests that were answered.
+// together are counted, across restarts. It needs Early and then Later such
+// requests that were answered.
+//
+// Where an attack asked for what nobody has heard of (strange: paths, ids,
+// methods and hosts that are not known, queries and user agents that are new
+// each time), its requests are counted instead, and no label may gain more than
+// Strange values after the first Early of them: nothing is broken then, and
+// whatever such requests can cause the first 100 have caused.
 // Sources: detectors.md D84; Prometheus: aim for less than 10 series a metric,
 // and look for another way above 100.
 type Cardinality struct {
@@ -32,6 +37,9 @@ type Cardinality struct {
 	Later int `json:"later,omitempty" yaml:"later"`
 	// Growth is how many values a label may gain. Default 10.
 	Growth int `json:"growth,omitempty" yaml:"growth"`
+	// Strange is how many values a label may gain by requests for what nobody
+	// has heard of. Default 2.
+	Strange int `json:"strange,omitempty" yaml:"strange"`
 	// Most is how many series a metric may have. Default 100.
 	Most int `json:"most,omitempty" yaml:"most"`
 	// Ignore lists metrics that are not judged.
@@ -41,7 +49,7 @@ type Cardinality struct {
 var _ = register(Info{
 	Kind: "cardinality", ID: "D84", Checklist: []string{"7.4"}, Class: Timing,
 	Summary: "the number of series does not grow with the ids that callers send",
-}, func() Detector { return &Cardinality{Early: 100, Later: 200, Growth: 10, Most: 100} })
+}, func() Detector { return &Cardinality{Early: 100, Later: 200, Growth: 10, Strange: 2, Most: 100} })
 
 // Detect compares the labels early and late.
 func (p *Cardinality) Detect(j journal.Journal) Finding {
@@ -49,28 +57,54 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 	if outcome, err := unscraped(j); err != nil {
 		return d.as(outcome, "%v", err)
 	}
-	ends, ok := varyingEnds(j)
-	if !ok {
+	q := *p
+	var until journal.Instant // later scrapes are of other requests
+	ends, ok := strangeEnds(j)
+	if ok {
+		q.Growth = p.Strange
+		if len(ends) > 0 {
+			until = ends[len(ends)-1].Add(scrapeMargin)
+		}
+	} else if ends, ok = varyingEnds(j); !ok {
 		return d.notApplicable("no request of the traffic has anything varying in its path, so labels cannot grow with it")
 	}
 	if need := p.Early + p.Later; len(ends) < need {
-		return d.unknown("only %d requests with something varying in their paths were answered, and %d are needed",
-			len(ends), need)
+		return d.unknown("only %d requests with something varying in them were answered, and %d are needed", len(ends), need)
 	}
 	early, late := labelValues{}, labelValues{}
 	last := map[string]journal.Metrics{}
 	for _, replica := range j.Header().Replicas {
-		last[replica] = p.count(j, replica, ends[max(p.Early-1, 0)].Add(scrapeMargin), early, late)
+		counted := journal.Window{From: ends[max(p.Early-1, 0)].Add(scrapeMargin), To: until}
+		last[replica] = p.count(j, replica, counted, early, late)
 	}
 	later, after := len(ends)-p.Early, 0
-	p.growth(d, early, late, later)
+	q.growth(d, early, late, later)
 	for _, replica := range j.Header().Replicas {
 		p.total(d, replica, last[replica])
 		after += last[replica].Len()
 	}
 	d.add(measured("series", float64(after), "1", len(ends)))
-	return d.close("no label gained more than %s values over %d requests with varying paths; the replicas had %d series "+
-		"in the end", valueOf(d.Quantities, "label_growth_max"), later, after)
+	return d.close("no label gained more than %s values over %d requests with something varying in them; the replicas had "+
+		"%d series in the end", valueOf(d.Quantities, "label_growth_max"), later, after)
+}
+
+// strangeEnds are the ends of the answered requests for what nobody has heard
+// of, sorted; false when there was no such attack.
+func strangeEnds(j journal.Journal) ([]journal.Instant, bool) {
+	strange := map[string]bool{}
+	for e, a := range journal.Of[journal.Attack](j) {
+		if a.Strange {
+			strange[e.On] = true
+		}
+	}
+	var ends []journal.Instant
+	for r := range j.Requests(journal.Window{}) {
+		if strange[r.Attack] && r.Code != 0 {
+			ends = append(ends, r.Done)
+		}
+	}
+	slices.Sort(ends)
+	return ends, len(strange) > 0
 }
 
 // varyingEnds are the ends of the answered requests whose path varies, sorted;
@@ -123,10 +157,11 @@ func metricOf(s journal.Sample) string {
 	return s.Name
 }
 
-// count collects a replica's label values up to an instant and of the whole
-// run, and returns its last scrape.
+// count collects a replica's label values up to the first scrape of a window,
+// and up to the first one after it (without an end, the last of the run), which
+// it returns.
 func (p *Cardinality) count(
-	j journal.Journal, replica string, until journal.Instant, early, late labelValues,
+	j journal.Journal, replica string, w journal.Window, early, late labelValues,
 ) journal.Metrics {
 	var last, first journal.Metrics // of the present process
 	add := func(to labelValues, m journal.Metrics) {
@@ -144,9 +179,12 @@ func (p *Cardinality) count(
 		}
 		if !reached {
 			first = m
-			reached = m.At >= until
+			reached = m.At >= w.From
 		}
 		last = m
+		if w.To != 0 && m.At >= w.To {
+			break
+		}
 	}
 	add(early, first)
 	add(late, last)
@@ -164,9 +202,9 @@ func (p *Cardinality) growth(d *docket, early, late labelValues, later int) {
 		if len(gained) <= p.Growth || slices.Contains(p.Ignore, at.metric) {
 			continue
 		}
-		d.against("label %s of %s gained %d values over %d requests with varying paths (such as %s; at most %d may be "+
-			"new): label by the route's pattern, not by what callers send", at.label, at.metric, len(gained), later,
-			strings.Join(gained[:2], ", "), p.Growth)
+		d.against("label %s of %s gained %d values over %d requests with something varying in them (such as %s; at most %d "+
+			"may be new): label by the route's pattern and known methods, not by what callers send", at.label, at.metric,
+			len(gained), later, strings.Join(gained[:min(2, len(gained))], ", "), p.Growth)
 	}
 	d.add(bounded("label_growth_max", float64(most), "1", "<=", float64(p.Growth), later))
 }

@@ -32,6 +32,13 @@ func gaining(n int) func(int) []string {
 	return func(i int) []string { return []string{"route", fmt.Sprint("/orders/", max(0, min(i-200, n)))} }
 }
 
+// strangers makes the requests those of an attack for what nobody has heard of.
+func strangers(m *made) {
+	m.header.Routes[1].Path = "/orders"
+	m.at(1, "odd", journal.Attack{Strange: true, Began: true})
+	m.change(func(r *journal.Request) { r.Attack, r.Code = "odd", 404 })
+}
+
 func TestCardinality(t *testing.T) {
 	nothing := func(*made) {}
 	tests := []struct {
@@ -45,7 +52,7 @@ func TestCardinality(t *testing.T) {
 		{"by route", 400, byRoute, nothing, Held, "no label gained more than 0 values over 300 requests"},
 		{
 			"by path", 400, func(i int) []string { return []string{"route", fmt.Sprint("/orders/", i)} }, nothing, Violated,
-			`label route of http_request_duration_seconds gained 300 values over 300 requests with varying paths (such as ` +
+			`label route of http_request_duration_seconds gained 300 values over 300 requests with something varying in them (such as ` +
 				`"/orders/100", "/orders/101"`,
 		},
 		{"10 values more", 400, gaining(10), nothing, Held, ""},
@@ -73,6 +80,9 @@ func TestCardinality(t *testing.T) {
 				return s
 			})
 		}, Held, ""},
+		{"strange requests", 400, gaining(2), strangers, Held, "no label gained more than 2 values over 300 requests"},
+		{"strange requests, 3 values more", 400, gaining(3), strangers, Violated, "gained 3 values"},
+		{"few strange requests", 299, byRoute, strangers, Unknown, "only 299 requests"},
 		{"not scraped", 400, byRoute, without[journal.Scrape], NotApplicable, "name the endpoint"},
 	}
 	for _, tt := range tests {

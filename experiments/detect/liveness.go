@@ -17,7 +17,9 @@ import (
 // endpoint that asks a dependency is seen by its answer while that dependency
 // hangs. Three polls in a row without an answer count as a failure
 // (Kubernetes' threshold); a late answer counts against the p99. Polls of a
-// replica that seatrial itself had stopped are left out.
+// replica that seatrial itself had stopped are left out. Where a health_probes
+// step asked it 100 times a second, no more than 2 calls a second of
+// dependencies may have been added to those of the time before the first step.
 type Liveness struct {
 	// Within is the p99 of the answers. Default 250ms.
 	Within time.Duration `json:"within,omitempty" yaml:"within"`
@@ -57,6 +59,7 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 		return d.unknown("liveness had failed before anything was broken: %s", fault)
 	}
 	p.alive(d, j, s)
+	p.cost(d, j)
 	switch {
 	case h.polls < max(p.AtLeast, 1):
 		d.doubt("only %d liveness polls were sent in %v, and %d are needed", h.polls, s, p.AtLeast)
@@ -84,6 +87,23 @@ func (p *Liveness) usual(j journal.Journal) string {
 	}
 	before := healthIn(j, journal.Liveness, steady.windows)
 	return before.fault()
+}
+
+// cost asks that probes of liveness ask no dependency.
+func (p *Liveness) cost(d *docket, j journal.Journal) {
+	for _, s := range probedSteps(j, journal.Liveness) {
+		added, ok := costOf(j, s)
+		if !ok || s.probes < float64(max(p.AtLeast, 1)) {
+			d.doubt("step %q got %g answers of liveness, with no quiet time of %v before it, so what they cost is not known",
+				s.name, s.probes, costOver)
+			continue
+		}
+		d.add(bounded("liveness_calls_added", added, "1/s", "<=", costBearable, int(s.probes)))
+		if added > costBearable {
+			d.against("promised a liveness that asks nobody; %g probes in step %q (%v to %v) added %.3g calls a second of "+
+				"dependencies: answer it from memory", s.probes, s.name, s.window.From, s.window.To, added)
+		}
+	}
 }
 
 // alive asks that no replica ended by itself.

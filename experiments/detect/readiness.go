@@ -103,10 +103,16 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 		}
 		worst.turned, worst.back = max(worst.turned, a.turned), max(worst.back, a.back)
 	}
-	if judged == 0 && len(d.doubts) == 0 {
+	probed := q.cost(d, j)
+	if judged == 0 && !probed && len(d.doubts) == 0 {
 		return d.unknown("no step made a dependency unusable; %s would", strings.Join(q.Faults, ", "))
 	}
 	q.truth(d, j)
+	q.steadily(d, j)
+	if judged == 0 {
+		return d.close("readiness was answered %s times from memory, or nearly so: its probes added at most %s calls a second "+
+			"of dependencies", samplesOf(d.Quantities, "readiness_calls_added"), valueOf(d.Quantities, "readiness_calls_added"))
+	}
 	if spared == judged {
 		return d.close("readiness stayed good in %d step(s) that made a soft dependency unusable", judged)
 	}
@@ -175,13 +181,13 @@ func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) r
 	case !carries(j.Header(), s.Target):
 		d.note("half of the traffic or more does without %s, so whether to turn unready for its sake was not judged", s.Target)
 	default:
-		p.hard(d, s, until, a)
+		p.hard(d, j, s, until, a)
 	}
 	return a
 }
 
 // hard judges the outage of a dependency that the service cannot do without.
-func (p *Readiness) hard(d *docket, s faultStep, until journal.Window, a readyAnswers) {
+func (p *Readiness) hard(d *docket, j journal.Journal, s faultStep, until journal.Window, a readyAnswers) {
 	bound := 2 * p.Period
 	d.add(measured("flaps", float64(a.flaps), "1", a.polls))
 	switch length := s.window.Length(); {
@@ -206,6 +212,7 @@ func (p *Readiness) hard(d *docket, s faultStep, until journal.Window, a readyAn
 	switch {
 	case a.neverBack == "" && a.back <= p.ReadyWithin:
 		d.add(boundedTime("ready_after", a.back, p.ReadyWithin, a.polls))
+		p.serves(d, j, s, journal.Window{From: s.window.To.Add(a.back), To: until.To})
 	case a.neverBack == "":
 		d.against("promised to be ready again within %v of %s being back; it took %v", p.ReadyWithin, s.Target, brief(a.back))
 	case watched >= p.ReadyWithin || until.To == 0:
@@ -213,6 +220,23 @@ func (p *Readiness) hard(d *docket, s faultStep, until journal.Window, a readyAn
 	default:
 		d.doubt("%s was not ready again when the run ended %v after the repair: make the experiment's recovery longer",
 			a.neverBack, brief(watched))
+	}
+}
+
+// serves asks that requests succeed from when all replicas say again that they
+// are ready.
+func (p *Readiness) serves(d *docket, j journal.Journal, s faultStep, w journal.Window) {
+	if w.To == 0 || w.To <= w.From {
+		return
+	}
+	c := countHits(j, span{windows: []journal.Window{w}}, "", nil)
+	if c.sent < fewestBaseline {
+		return
+	}
+	d.add(bounded("ready_again_success_ratio", ratio(c.ok, c.sent), "1", ">=", p.Success, c.sent))
+	if _, upper := wilson(c.ok, c.sent); upper < p.Success {
+		d.against("all replicas said again that they were ready at %v, after %s was back; only %s of %d requests from then on "+
+			"succeeded (%s): be ready when they do", w.From, s.Target, pctSeen(ratio(c.ok, c.sent)), c.sent, c.answers)
 	}
 }
 
@@ -266,6 +290,45 @@ func (a *readyAnswers) count(e journal.Entry, p journal.Poll, ready bool) {
 	a.odd = seen(e, "readiness: %d after %v", p.Code, brief(p.Took))
 	if p.Took > a.slowest {
 		a.slowest, a.slow = p.Took, a.odd
+	}
+}
+
+// cost remarks on probes that ask dependencies each time; false when there was
+// no step of many probes.
+func (p *Readiness) cost(d *docket, j journal.Journal) bool {
+	steps := probedSteps(j, journal.Readiness)
+	for _, s := range steps {
+		added, ok := costOf(j, s)
+		if !ok || s.probes == 0 {
+			d.doubt("step %q got %g answers of readiness, with no quiet time of %v before it, so what they cost is not known",
+				s.name, s.probes, costOver)
+			continue
+		}
+		d.add(measured("readiness_calls_added", added, "1/s", int(s.probes)))
+		if added > costBearable {
+			d.note("%g probes of readiness in step %q added %.3g calls a second of dependencies (more than %g): have the state "+
+				"checked in the background", s.probes, s.name, added, costBearable)
+		}
+	}
+	return len(steps) > 0
+}
+
+// steadily asks that readiness does not come and go while a dependency only
+// fails now and then.
+func (p *Readiness) steadily(d *docket, j journal.Journal) {
+	for _, s := range j.Steps() {
+		w, ok := carriedOut(s)
+		_, known := dependencyOf(j.Header(), s.Target)
+		if s.Class != "fault" || !known || slices.Contains(p.Faults, s.Action) || !ok || w.To == 0 {
+			continue
+		}
+		a := p.watch(j, w, journal.Window{From: w.To, To: w.To})
+		d.add(bounded("flaps_"+s.Name, float64(a.flaps), "1", "<=", float64(p.Flaps), a.polls))
+		if a.flaps > p.Flaps {
+			d.against("readiness turned back to 200 %d times while %s had its trouble now and then (%s, %v to %v), at most %d "+
+				"are bearable: ask for several failures in a row", a.flaps, s.Target, s.Action, w.From, w.To, p.Flaps)
+			d.point(a.odd)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -187,9 +188,9 @@ func correlation(a, b waitsOf, atLeast int) (most float64, pairs int) {
 	most = math.Inf(-1)
 	for shift := -shiftMost; shift <= shiftMost; shift++ {
 		var x, y []float64
-		for seq, wait := range a {
+		for _, seq := range slices.Sorted(maps.Keys(a)) { // sums depend on the order
 			if other, ok := b[uint64(int64(seq)+int64(shift))]; ok { //nolint:gosec // a missing hit is no key
-				x, y = append(x, wait), append(y, other)
+				x, y = append(x, a[seq]), append(y, other)
 			}
 		}
 		if len(x) < max(atLeast, 3) || !varies(x) || !varies(y) {

@@ -18,7 +18,12 @@ import (
 // earlier attempt was answered: net/http repeats a request by itself, headers
 // and all, only when its connection died. It needs AtLeast calls. Headers other
 // than traceparent (B3, Jaeger's) are not recorded by the stub and not looked
-// for; what the service makes of a traceparent that is not valid is not asked.
+// for.
+//
+// Of an attack whose traceparents were not valid (broken_trace), every call must
+// carry a valid one of a trace that is new: not that of the broken header, nor
+// that of another request. Its calls are known by their request id, or by their
+// time where the service passes no id on and nothing else is sent.
 // Sources: detectors.md D85 (n = 50); W3C Trace Context, section 3.2.
 type TracePropagation struct {
 	// On is the HTTP dependency. Empty: the run's target where that is one, else
@@ -58,9 +63,24 @@ func (p *TracePropagation) Detect(j journal.Journal) Finding {
 	for _, name := range on {
 		all[name] = slices.DeleteFunc(arrivals(j, name), func(a arrival) bool { return a.at < from })
 	}
+	broken := brokenAttacks(j)
+	for _, name := range on {
+		if len(broken) > 0 {
+			var theirs []arrival
+			theirs, all[name] = broken.split(j.Header(), all[name])
+			p.begunAnew(d, j, name, broken, theirs)
+		}
+	}
 	sent := sentTraces(j, all)
 	for _, name := range on {
+		if len(broken) > 0 && len(all[name]) == 0 {
+			continue // all calls were for requests with broken headers
+		}
 		p.judge(d, name, follow(j.Header().Run, all[name], sent))
+	}
+	if samplesOf(d.Quantities, "traced_share") == "0" {
+		return d.close("%s calls for requests with a traceparent that is not valid each belong to a new trace",
+			samplesOf(d.Quantities, "traces_not_new"))
 	}
 	return d.close("%s calls belong to their callers' traces, each attempt with a span of its own",
 		samplesOf(d.Quantities, "traced_share"))

@@ -33,7 +33,11 @@ type Attack struct {
 	// sent one in all; zero for clients that do not try again.
 	Retries int    `json:"retries,omitempty"`
 	Tries   uint64 `json:"tries,omitempty"`
-	Error   string `json:"error,omitempty"`
+	// Strange says that its hits asked for what nobody has heard of, and
+	// BrokenTrace that they carried a traceparent that is not valid.
+	Strange     bool   `json:"strange,omitempty"`
+	BrokenTrace bool   `json:"broken_trace,omitempty"`
+	Error       string `json:"error,omitempty"`
 }
 
 // Kind is "attack".

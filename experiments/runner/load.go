@@ -165,6 +165,7 @@ func (l *loader) Attack(ctx context.Context, spec experiments.AttackSpec) error 
 		Timeout: l.timeout(spec.Timeout), NewConnections: spec.NewConnections, HangUpAfter: spec.HangUpAfter,
 		Header: spec.Header, ForwardedFor: spec.ForwardedFor,
 		Retries: spec.Retries,
+		Strange: spec.Strange, BrokenTrace: spec.BrokenTrace,
 	}.Run(ctx, l.run.rec)
 	return err
 }

@@ -22,6 +22,7 @@ type Scope struct {
 var (
 	requestID   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
+	never       = "ff" // a version that W3C forbids
 )
 
 // NewScope takes the ids of a request, and makes new ones for what is missing
@@ -31,8 +32,9 @@ func NewScope(h http.Header) Scope {
 	if !requestID.MatchString(s.RequestID) {
 		s.RequestID = strings.ToLower(rand.Text())
 	}
-	m := traceparent.FindStringSubmatch(h.Get("Traceparent"))
-	if m == nil || m[1] == strings.Repeat("0", 32) || m[2] == strings.Repeat("0", 16) {
+	given := h.Get("Traceparent")
+	m := traceparent.FindStringSubmatch(given)
+	if m == nil || strings.HasPrefix(given, never) || m[1] == strings.Repeat("0", 32) || m[2] == strings.Repeat("0", 16) {
 		s.TraceID = randomHex(16)
 		return s
 	}

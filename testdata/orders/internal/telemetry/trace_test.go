@@ -18,6 +18,7 @@ func TestNewScope(t *testing.T) {
 		"long id":       {strings.Repeat("a", 65), "", false, false},
 		"zero trace":    {"req-1", "00-" + strings.Repeat("0", 32) + "-" + span + "-01", true, false},
 		"zero span":     {"req-1", "00-" + trace + "-" + strings.Repeat("0", 16) + "-01", true, false},
+		"version ff":    {"req-1", "ff-" + trace + "-" + span + "-01", true, false},
 		"capital trace": {"req-1", "00-" + strings.ToUpper(trace) + "-" + span + "-01", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
