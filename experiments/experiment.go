@@ -176,6 +176,9 @@ type Loader interface {
 	// Resubmit sends writes several times under their keys, and records what
 	// became of each submission.
 	Resubmit(ctx context.Context, spec ResubmitSpec) error
+	// ReadAcross writes at each replica and reads it at every other, and records
+	// what became of each read.
+	ReadAcross(ctx context.Context, spec ReadAcrossSpec) error
 	// Target is what a hit of an attack would ask for: the named request of the
 	// traffic, filled in for the hit's number.
 	Target(route, attack string, seq uint64) (loadgen.Target, error)
@@ -230,4 +233,11 @@ type ResubmitSpec struct {
 	For          time.Duration
 	Of           string
 	Routes       []string // empty: all writes
+}
+
+// ReadAcrossSpec is a series of reads at other replicas than the writers'.
+type ReadAcrossSpec struct {
+	Name   string
+	Writes int
+	For    time.Duration
 }

@@ -42,6 +42,7 @@ func (f *fakeEnvironment) Scale(_ context.Context, n int) error {
 type fakeReplica struct {
 	environment.Replica
 	name, url string
+	version   string
 	env       *fakeEnvironment
 	errs      map[string]error // by what is done
 	pid       int
@@ -60,6 +61,9 @@ func (f *fakeReplica) did(what string) error {
 	return f.errs[what]
 }
 
+func (f *fakeReplica) Version() string          { return f.version }
+func (f *fakeReplica) Use(version string) error { return f.did("use " + version) }
+
 func (f *fakeReplica) Deregister(context.Context) error { return f.did("deregister") }
 func (f *fakeReplica) Register(context.Context) error   { return f.did("register") }
 func (f *fakeReplica) Start(context.Context) error      { return f.did("start") }
@@ -72,6 +76,7 @@ type fakeLoader struct {
 	attacks   []AttackSpec
 	loops     []ClosedLoopSpec
 	resubmits []ResubmitSpec
+	across    []ReadAcrossSpec
 	perSecond float64
 	targets   map[string]loadgen.Target // by the request's name
 	err       error
@@ -89,6 +94,11 @@ func (f *fakeLoader) ClosedLoop(_ context.Context, s ClosedLoopSpec) (float64, e
 
 func (f *fakeLoader) Resubmit(_ context.Context, s ResubmitSpec) error {
 	f.resubmits = append(f.resubmits, s)
+	return f.err
+}
+
+func (f *fakeLoader) ReadAcross(_ context.Context, s ReadAcrossSpec) error {
+	f.across = append(f.across, s)
 	return f.err
 }
 

@@ -423,6 +423,14 @@ func (p *planner) estimate(a Action) time.Duration {
 	case *RollingRestart:
 		n := time.Duration(len(p.replicas))
 		return (restart+a.Down+a.Pause)*n - a.Pause //nolint:durationcheck // n is a number
+	case *RollTo:
+		n := time.Duration(len(p.replicas))
+		if a.Replicas > 0 {
+			n = min(n, time.Duration(a.Replicas))
+		}
+		return restart * n //nolint:durationcheck // n is a number
+	case *Migrate:
+		return a.Estimate
 	case *RestartOne:
 		return restart + a.Down
 	case *RestartAll:

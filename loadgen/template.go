@@ -100,6 +100,7 @@ type renderer struct {
 	seq    uint64
 	dry    bool // nothing has been captured yet, and a pick takes anything
 	vars   map[string]string
+	picked map[string]string    // stands over what has been captured
 	bound  []*template.Template // the parsed templates with this renderer's functions
 	buffer strings.Builder
 }
@@ -188,6 +189,9 @@ func (r *renderer) uuid() string {
 func (r *renderer) pick(name string) (string, error) {
 	if r.dry {
 		return "1", nil
+	}
+	if value, ok := r.picked[name]; ok {
+		return value, nil
 	}
 	value, ok := r.all.store.pick(name, r.source.Uint64())
 	if !ok {

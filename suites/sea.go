@@ -114,6 +114,9 @@ func newSea(file string, opts []Option) (*sea, error) {
 			return nil, fmt.Errorf("%s: an overlay needs a service that is built; it has a command", file)
 		}
 		s.Service.Build.Overlay = o.overlay
+		if s.Next != nil && s.Next.Build != nil {
+			s.Next.Build.Overlay = o.overlay
+		}
 	}
 	own, err := trial.Own(s)
 	if err != nil {

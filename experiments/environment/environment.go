@@ -44,6 +44,9 @@ type Options struct {
 	Trial string
 	// Run is the run's id; names that faults leave in a database carry it.
 	Run string
+	// Next has the service's next version built, too, so that replicas can run
+	// it.
+	Next bool
 	// Seed feeds all random draws of the stubs.
 	Seed uint64
 	// Progress hears of slow parts. It may be nil.
@@ -71,6 +74,13 @@ type Environment interface {
 	Stop(context.Context) error
 }
 
+// Migrator is an environment that can run the commands that bring the schema to
+// the service's next version.
+type Migrator interface {
+	// Migrate runs them once, in order; several calls may run at the same time.
+	Migrate(context.Context) error
+}
+
 // Replica is one running copy of the service. It is also a faults.Signalled and
 // a faults.Restartable.
 type Replica interface {
@@ -85,6 +95,11 @@ type Replica interface {
 	// before it stops a pod; Register puts it back under the rule of readiness.
 	Deregister(context.Context) error
 	Register(context.Context) error
+	// Use says which version of the service runs from its next start on:
+	// subject.CurrentVersion or subject.NextVersion.
+	Use(version string) error
+	// Version is what was last asked for, by default subject.CurrentVersion.
+	Version() string
 	// Terminate sends the subject's stop signal and waits for the exit; after
 	// the grace it kills, and says so in the error.
 	Terminate(ctx context.Context, grace time.Duration) error

@@ -65,6 +65,9 @@ func (ProcessSample) Kind() string { return "process" }
 type Started struct {
 	PID   int `json:"pid"`
 	Start int `json:"start"` // how many times it has been started, from 1
+	// Version of the service that it runs: next, current or empty for the
+	// current one.
+	Version string `json:"version,omitempty"`
 }
 
 // Kind is "started".

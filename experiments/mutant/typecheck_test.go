@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,7 @@ import (
 type listed struct {
 	ImportPath, Dir, Export string
 	GoFiles, Imports        []string
+	IgnoredGoFiles          []string // by their build tags
 	DepOnly                 bool
 }
 
@@ -33,9 +35,9 @@ type checker struct {
 	checks []listed       // each after what it imports
 }
 
-func newChecker(t *testing.T, root, pattern string) *checker {
+func newChecker(t *testing.T, root, tags, pattern string) *checker {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json", pattern)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", tags, "-export", "-deps", "-json", pattern)
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
@@ -90,10 +92,12 @@ func (c *checker) check(replace map[string]string) error {
 		changed.packages[p.ImportPath] = made
 	}
 	if len(changed.packages) == 0 {
-		return errors.New("the overlay changes no file of the packages that are checked")
+		return errNothingChanged
 	}
 	return nil
 }
+
+var errNothingChanged = errors.New("the overlay changes no file of the packages that are checked")
 
 func (c *checker) checkPackage(p listed, files []string, from types.Importer) (*types.Package, error) {
 	var parsed []*ast.File
@@ -125,7 +129,8 @@ func overlaid(p listed, replace map[string]string) []string {
 	var files []string
 	left := map[string]string{}
 	for file, other := range replace {
-		if filepath.Dir(file) == p.Dir && strings.HasSuffix(file, ".go") {
+		ignored := slices.Contains(p.IgnoredGoFiles, filepath.Base(file))
+		if filepath.Dir(file) == p.Dir && strings.HasSuffix(file, ".go") && !ignored {
 			left[file] = other
 		}
 	}
@@ -177,7 +182,7 @@ func TestChecker(t *testing.T) {
 	put(t, root, "go.mod", "module example.com/m\n\ngo 1.26\n")
 	put(t, root, "a/a.go", "package a\n\nfunc F() int { return 1 }\n")
 	put(t, root, "b/b.go", "package b\n\nimport (\n\t_ \"os\"\n\n\t\"example.com/m/a\"\n)\n\nvar N int = a.F()\n")
-	c := newChecker(t, root, "./...")
+	c := newChecker(t, root, "", "./...")
 	for name, change := range map[string]struct{ file, source, want string }{
 		"fine":            {"a/a.go", "package a\n\nfunc F() int { return 2 }\n", ""},
 		"added":           {"a/more.go", "package a\n\nconst More = 1\n", ""},

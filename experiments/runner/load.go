@@ -221,6 +221,14 @@ func (l *loader) Resubmit(ctx context.Context, spec experiments.ResubmitSpec) er
 	}.Run(ctx, l.run.rec)
 }
 
+// ReadAcross writes at each replica and reads at the others, for an action.
+func (l *loader) ReadAcross(ctx context.Context, spec experiments.ReadAcrossSpec) error {
+	return loadgen.ReadAcross{
+		Name: spec.Name, RunID: l.run.id, Source: l.source, Places: l.places(), Writes: spec.Writes, For: spec.For,
+		Timeout: l.timeout(0),
+	}.Run(ctx, l.run.rec)
+}
+
 // places are the replicas that there are now.
 func (l *loader) places() []loadgen.Place {
 	var all []loadgen.Place

@@ -94,7 +94,7 @@ func (r *run) whole(ctx context.Context, backend environment.Backend) (err error
 	r.phase("up", r.plan.Duration())
 	s := r.plan.Subject
 	env, err := backend.Start(ctx, s, r.rec, environment.Options{
-		Trial: r.options.Trial, Run: r.id, Seed: r.plan.Seed,
+		Trial: r.options.Trial, Run: r.id, Seed: r.plan.Seed, Next: r.plan.NeedsNext(),
 		Progress: func(what string) { r.board.set(func(s *Status) { s.Doing = what }) },
 	})
 	if err != nil {

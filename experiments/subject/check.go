@@ -32,6 +32,7 @@ func (s *Subject) check(d *yamlfile.Document) {
 	c.head()
 	c.service()
 	c.texts()
+	c.next()
 	c.dependencies()
 	c.traffic()
 	c.promises()
@@ -133,6 +134,44 @@ func (c checker) endpoint(at string, e Endpoint) {
 		c.port(at+".port", e.Port)
 	}
 }
+
+// next holds the version to come against the same rules.
+func (c checker) next() {
+	n := c.Next
+	if n == nil {
+		return
+	}
+	if n.Build != nil && len(n.Command) > 0 {
+		c.wrong("next.command", "one of them", "the next version has both build and command")
+	}
+	if n.Build == nil && len(n.Command) == 0 && n.Dir == "" && len(n.Env) == 0 && len(n.Migrate) == 0 {
+		c.wrong("next", "build, command, dir, env or migrate", "the next version is the present one")
+	}
+	c.list("next.args", n.Args, true)
+	c.list("next.command", n.Command, true)
+	c.values("next.env", n.Env, true)
+	for i, m := range n.Migrate {
+		at := fmt.Sprintf("next.migrate[%d]", i)
+		if len(m.Run) == 0 && c.d.Has(at+".run") {
+			c.wrong(at+".run", "a command and its arguments", "nothing to run")
+		}
+		c.list(at+".run", m.Run, false)
+		c.values(at+".env", m.Env, false)
+	}
+	if f := n.Fill; f != nil {
+		if c.d.Has("next.fill.dependency") && c.dependency("next.fill.dependency", f.Dependency) {
+			if dep, _ := c.Dependency(f.Dependency); dep.Kind != Postgres {
+				c.wrong("next.fill.dependency", "a dependency of kind postgres", "%s is of kind %s", dep.Name, dep.Kind)
+			}
+		}
+		if c.d.Has("next.fill.sql") && !strings.Contains(f.SQL, RowsReference) {
+			c.wrong("next.fill.sql", "generate_series(1, ${rows})", "the statement does not say ${rows}")
+		}
+	}
+}
+
+// RowsReference stands for the number of rows in the statement of a fill.
+const RowsReference = "${rows}"
 
 // texts looks through everything of the service that may hold references.
 func (c checker) texts() {

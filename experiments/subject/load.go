@@ -80,6 +80,7 @@ var required = map[reflect.Type][]string{
 	reflect.TypeFor[loadgen.Request]():   {"name", "path"},
 	reflect.TypeFor[loadgen.WriteRule](): {"key"},
 	reflect.TypeFor[loadgen.Callers]():   {"header", "values"},
+	reflect.TypeFor[Fill]():              {"dependency", "sql"},
 	reflect.TypeFor[loadgen.ReadRoute](): {"path"},
 }
 

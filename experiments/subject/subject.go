@@ -3,6 +3,7 @@
 package subject
 
 import (
+	"maps"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -25,6 +26,9 @@ type Subject struct {
 	Dependencies Dependencies     `yaml:"dependencies" json:"dependencies,omitempty"`
 	Traffic      loadgen.Traffic  `yaml:"traffic" json:"traffic"`
 	Promises     journal.Promises `yaml:"promises" json:"promises,omitempty"`
+	// Next is the version of the service that is to come, with its migrations:
+	// for experiments on a rollout. Optional.
+	Next *Next `yaml:"next" json:"next,omitempty"`
 	// Experiments are files or folders with experiments of the owner's own,
 	// relative to the subject file. Default: "experiments" beside it, if there.
 	Experiments []string `yaml:"experiments" json:"experiments,omitempty"`
@@ -82,6 +86,66 @@ type Service struct {
 	Metrics  Endpoint `yaml:"metrics" json:"metrics,omitempty"`
 	Stop     Stop     `yaml:"stop" json:"stop,omitempty"`
 	Balancer Balancer `yaml:"balancer" json:"balancer,omitempty"`
+}
+
+// Versions of a service that a replica may run.
+const (
+	CurrentVersion = "current"
+	NextVersion    = "next"
+)
+
+// Next is what the next version of the service differs by from the present one.
+// What is left out is as in service.
+type Next struct {
+	// Dir is its folder, such as another work tree. Default: the service's.
+	Dir     string   `yaml:"dir" json:"dir,omitempty"`
+	Build   *Build   `yaml:"build" json:"build,omitempty"`
+	Command []string `yaml:"command" json:"command,omitempty"`
+	Args    []string `yaml:"args" json:"args,omitempty"`
+	// Env is added to the service's entries, and stands over them.
+	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Migrate are the commands, in order, that bring the schema to the next
+	// version; the word "service" stands for that version's binary. They run
+	// while the present version serves, and several of them may run at once.
+	Migrate []Command `yaml:"migrate" json:"migrate,omitempty"`
+	// Fill puts many rows into the tables that are migrated. Optional.
+	Fill *Fill `yaml:"fill" json:"fill,omitempty"`
+}
+
+// Fill is an SQL statement that makes a table large before a run, on the
+// administrative connection.
+type Fill struct {
+	Dependency string `yaml:"dependency" json:"dependency"`
+	// SQL holds ${rows}, the number of rows that the experiment asks for, such
+	// as in generate_series(1, ${rows}).
+	SQL string `yaml:"sql" json:"sql"`
+}
+
+// AsNext is the subject as it is when the next version is the service, with the
+// migrations as the commands that come before it. It panics without a next
+// version.
+func (s *Subject) AsNext() *Subject {
+	next := *s
+	v, n := &next.Service, s.Next
+	v.Before = n.Migrate
+	if n.Dir != "" {
+		v.Dir = n.Dir
+	}
+	if n.Build != nil {
+		v.Build, v.Command = n.Build, nil
+	}
+	if len(n.Command) > 0 {
+		v.Build, v.Command = nil, n.Command
+	}
+	if len(n.Args) > 0 {
+		v.Args = n.Args
+	}
+	v.Env = maps.Clone(v.Env)
+	if v.Env == nil {
+		v.Env = map[string]string{}
+	}
+	maps.Copy(v.Env, n.Env)
+	return &next
 }
 
 // Build is how the service's binary is made with the go command.

@@ -41,9 +41,16 @@ type savedSubject struct {
 	Liveness     subject.Endpoint  `json:"liveness"`
 	Metrics      subject.Endpoint  `json:"metrics"`
 	Dependencies []savedDependency `json:"dependencies,omitempty"`
+	Next         *savedNext        `json:"next,omitempty"`
 	Traffic      savedTraffic      `json:"traffic"`
 	Promises     journal.Promises  `json:"promises"`
 	Defaults     []string          `json:"defaults,omitempty"`
+}
+
+// savedNext says what there is of a next version, and nothing of what is in it.
+type savedNext struct {
+	Migrates bool `json:"migrates,omitempty"`
+	Fills    bool `json:"fills,omitempty"`
 }
 
 type savedDependency struct {
@@ -100,6 +107,9 @@ func saveSubject(s *subject.Subject) savedSubject {
 			Rate: s.Traffic.Rate, Timeout: s.Traffic.Timeout, Port: s.Traffic.Port, Ledger: s.Traffic.Ledger,
 		},
 	}
+	if n := s.Next; n != nil {
+		saved.Next = &savedNext{Migrates: len(n.Migrate) > 0, Fills: n.Fill != nil}
+	}
 	for _, d := range s.Dependencies {
 		saved.Dependencies = append(saved.Dependencies, savedDependency{d.Name, d.Kind, d.Soft})
 	}
@@ -128,6 +138,15 @@ func (v savedSubject) subject() *subject.Subject {
 		Traffic: loadgen.Traffic{
 			Rate: v.Traffic.Rate, Timeout: v.Traffic.Timeout, Port: v.Traffic.Port, Ledger: v.Traffic.Ledger,
 		},
+	}
+	if v.Next != nil {
+		s.Next = &subject.Next{}
+		if v.Next.Migrates {
+			s.Next.Migrate = []subject.Command{{}}
+		}
+		if v.Next.Fills {
+			s.Next.Fill = &subject.Fill{}
+		}
 	}
 	for _, d := range v.Dependencies {
 		s.Dependencies = append(s.Dependencies, subject.Dependency{Name: d.Name, Kind: d.Kind, Soft: d.Soft})

@@ -49,6 +49,9 @@ type Unit struct {
 	Addresses map[string]string
 	// Start starts it, after its end again; exited hears how that run ended.
 	Start func(ctx context.Context, exited func(spawn.Exit)) (Process, error)
+	// Use has it start another version of the service from now on. It may be
+	// nil: then there is only the current one.
+	Use func(version string) error
 	// Fronted says that somebody accepts connections for it also while it does
 	// not listen, as a container engine's proxy does.
 	Fronted bool

@@ -27,6 +27,7 @@ type Keeper struct {
 	process Process // nil before the first start
 	starts  int
 	asked   string // the last signal sent to the present process
+	version string // of the service, from the next start on; empty where there is one only
 }
 
 // Name is the target's name.
@@ -65,7 +66,7 @@ func (k *Keeper) Launch(
 	}
 	k.process, k.asked = p, ""
 	k.starts++
-	k.record(journal.Started{PID: p.PID(), Start: k.starts})
+	k.record(journal.Started{PID: p.PID(), Start: k.starts, Version: k.version})
 	return p, nil
 }
 

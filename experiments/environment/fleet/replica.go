@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/subject"
 )
 
 // kindReplica is what a replica calls its kind as a target.
@@ -32,6 +33,27 @@ func (r *replica) Endpoint(port string) string {
 		return "http://" + a
 	}
 	return ""
+}
+
+// Use says which version of the service runs from its next start on.
+func (r *replica) Use(version string) error {
+	if r.unit.Use == nil {
+		return fmt.Errorf("run version %s of the service as %s: this environment has the current one only", version, r.Target)
+	}
+	if err := r.unit.Use(version); err != nil {
+		return fmt.Errorf("run version %s of the service as %s: %w", version, r.Target, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.version = version
+	return nil
+}
+
+// Version is the version of the service that it was last told to run.
+func (r *replica) Version() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return or(r.version, subject.CurrentVersion)
 }
 
 // Start starts it again after its end and returns when it is ready, which the

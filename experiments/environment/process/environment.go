@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,9 +33,13 @@ type Environment struct {
 	dir     string
 
 	program string // the service's
+	next    string // that of its next version; empty unless it was asked for
 	agent   *agent.Agent
 	servers []*server // in the subject's order
 	leases  []*ports.Lease
+
+	migrations atomic.Int32 // how many times migrations were begun
+	leasing    sync.Mutex   // over leases: migrations may run at the same time
 
 	mu      sync.Mutex
 	stopped bool
@@ -67,6 +72,9 @@ func (e *Environment) up(ctx context.Context) error {
 		e.program, err = e.backend.build(gctx, e.subject, e.options.Progress, false)
 		return err
 	})
+	if e.options.Next {
+		group.Go(func() error { return e.buildNext(gctx) })
+	}
 	group.Go(func() error { return e.startAgent(gctx) })
 	for _, s := range e.servers {
 		if s.start != nil {
@@ -86,11 +94,22 @@ func (e *Environment) up(ctx context.Context) error {
 	return e.Add(ctx, fleet.Replicas(e.subject))
 }
 
+// buildNext builds the service's next version.
+func (e *Environment) buildNext(ctx context.Context) (err error) {
+	if e.subject.Next == nil {
+		return errors.New("the subject has no next version; add next: {build: …, migrate: …}")
+	}
+	e.next, err = e.backend.build(ctx, e.subject.AsNext(), e.options.Progress, false)
+	return err
+}
+
 func (e *Environment) lease() (*ports.Lease, error) {
 	l, err := ports.Acquire()
 	if err != nil {
 		return nil, err
 	}
+	e.leasing.Lock()
+	defer e.leasing.Unlock()
 	e.leases = append(e.leases, l)
 	return l, nil
 }

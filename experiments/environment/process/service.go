@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
@@ -44,13 +45,25 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 		numbers[port] = number
 		addresses[port] = net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
 	}
-	spec, err := e.spec(index, name, numbers)
+	scratch := filepath.Join(e.dir, name)
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		return nil, errors.Join(err, free(ctx))
+	}
+	values := replicaValues(index, name, scratch, numbers)
+	spec, err := e.spec(e.current(), scratch, values)
 	if err != nil {
 		return nil, errors.Join(err, free(ctx))
 	}
-	spec.Line = e.lines(name)
+	lines := e.lines(name)
 	return &fleet.Unit{
-		Addresses: addresses, Lines: spec.Line, Free: free,
+		Addresses: addresses, Lines: lines, Free: free,
+		Use: func(name string) error {
+			v, err := e.version(name)
+			if err == nil {
+				spec, err = e.spec(v, scratch, values)
+			}
+			return err
+		},
 		Start: func(_ context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
 			for port, number := range numbers {
 				if err := ports.Free(number); err != nil {
@@ -58,13 +71,45 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 				}
 			}
 			spec := spec
+<<<<<<< HEAD
 			spec.Exited = exited
 			return startChild(e.host.Spawner(), spec)
+=======
+			spec.Exited, spec.Line = exited, lines
+			p, err := e.host.Spawner().Start(spec)
+			if err != nil {
+				return nil, err
+			}
+			return child{p}, nil
+>>>>>>> f4cf696 (detect: judge both versions side by side)
 		},
 	}, nil
 }
 
+<<<<<<< HEAD
 // child is a replica's process, or a server's.
+=======
+// version is one version of the service: the subject as it describes it, and
+// its program.
+type version struct {
+	*subject.Subject
+	program string
+}
+
+func (e *Environment) current() version { return version{e.subject, e.program} }
+
+func (e *Environment) version(name string) (version, error) {
+	switch {
+	case name == subject.CurrentVersion:
+		return e.current(), nil
+	case name == subject.NextVersion && e.next != "":
+		return version{e.subject.AsNext(), e.next}, nil
+	}
+	return version{}, fmt.Errorf("there is no version %q here", name)
+}
+
+// child is a replica's process.
+>>>>>>> f4cf696 (detect: judge both versions side by side)
 type child struct{ *spawn.Process }
 
 func startChild(s *spawn.Spawner, spec spawn.Spec) (fleet.Process, error) {
@@ -84,18 +129,14 @@ func (c child) Send(_ context.Context, s syscall.Signal) error {
 }
 
 // spec is what a replica is started with.
-func (e *Environment) spec(index int, name string, ports map[string]int) (spawn.Spec, error) {
-	scratch := filepath.Join(e.dir, name)
-	if err := os.Mkdir(scratch, 0o700); err != nil {
-		return spawn.Spec{}, err
-	}
-	scope := e.scope(false).With(replicaValues(index, name, scratch, ports))
-	service := e.subject.Service
+func (e *Environment) spec(v version, scratch string, values map[string]string) (spawn.Spec, error) {
+	scope := e.scope(v, false).With(values)
+	service := v.Service
 	args := service.Args
 	if service.Build == nil {
 		args = slices.Concat(service.Command[1:], service.Args)
 	}
-	spec := spawn.Spec{Path: e.program, Dir: gobuild.Dir(e.subject)}
+	spec := spawn.Spec{Path: v.program, Dir: gobuild.Dir(v.Subject)}
 	var err error
 	if spec.Args, err = scope.Strings(args); err != nil {
 		return spec, fmt.Errorf("service.args: %w", err)
@@ -121,10 +162,10 @@ func replicaValues(index int, name, scratch string, ports map[string]int) map[st
 	return values
 }
 
-// scope holds what is the same for all replicas.
-func (e *Environment) scope(direct bool) render.Scope {
+// scope holds what is the same for all replicas of a version.
+func (e *Environment) scope(v version, direct bool) render.Scope {
 	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
-	return s.With(map[string]string{"dir": gobuild.Dir(e.subject)})
+	return s.With(map[string]string{"dir": gobuild.Dir(v.Subject)})
 }
 
 // baseEnv is what every process of the service gets beside its own entries.
@@ -132,14 +173,30 @@ func (e *Environment) baseEnv(scratch string) []string {
 	return append(e.marks(), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "TMPDIR="+scratch)
 }
 
-// before runs the commands that come before the first replica, in order. Their
-// references lead to the databases directly, past the proxies, so that what
-// they do is no traffic of the service.
+// before runs the commands that come before the first replica.
 func (e *Environment) before(ctx context.Context) error {
-	if len(e.subject.Service.Before) == 0 {
+	return e.commands(ctx, e.current(), "before", "service.before")
+}
+
+// Migrate runs the commands that bring the schema to the next version.
+func (e *Environment) Migrate(ctx context.Context) error {
+	next, err := e.version(subject.NextVersion)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return e.commands(ctx, next, fmt.Sprintf("migrate-%d", e.migrations.Add(1)), "next.migrate")
+}
+
+var _ environment.Migrator = (*Environment)(nil)
+
+// commands runs a version's commands in order. Their references lead to the
+// databases directly, past the proxies, so that what they do is no traffic of
+// the service.
+func (e *Environment) commands(ctx context.Context, v version, name, at string) error {
+	if len(v.Service.Before) == 0 {
 		return nil
 	}
-	scratch := filepath.Join(e.dir, "before")
+	scratch := filepath.Join(e.dir, name)
 	if err := os.Mkdir(scratch, 0o700); err != nil {
 		return err
 	}
@@ -154,26 +211,28 @@ func (e *Environment) before(ctx context.Context) error {
 		}
 		numbers[name] = port
 	}
-	scope := e.scope(true).With(replicaValues(0, "before", scratch, numbers))
-	if err := scope.Files(scratch, e.subject.Service.Files); err != nil {
+	scope := e.scope(v, true).With(replicaValues(0, name, scratch, numbers))
+	if err := scope.Files(scratch, v.Service.Files); err != nil {
 		return fmt.Errorf("service: %w", err)
 	}
-	for i, c := range e.subject.Service.Before {
-		if err := e.runBefore(ctx, c, scope, scratch); err != nil {
-			return fmt.Errorf("service.before[%d]: %w", i, err)
+	for i, c := range v.Service.Before {
+		if err := e.runCommand(ctx, v, c, scope, name); err != nil {
+			return fmt.Errorf("%s[%d]: %w", at, i, err)
 		}
 	}
 	return nil
 }
 
-// runBefore runs one command. Its own environment entries stand over the
+// runCommand runs one command. Its own environment entries stand over the
 // service's.
-func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope render.Scope, scratch string) error {
+func (e *Environment) runCommand(
+	ctx context.Context, v version, c subject.Command, scope render.Scope, name string,
+) error {
 	if len(c.Run) == 0 {
 		return errors.New("run is empty")
 	}
 	e.options.Progress.Say("running " + strings.Join(c.Run, " "))
-	shared, err := scope.Env(e.subject.Service.Env)
+	shared, err := scope.Env(v.Service.Env)
 	if err != nil {
 		return err
 	}
@@ -186,17 +245,22 @@ func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope re
 		return err
 	}
 	spec := spawn.Spec{
-		Path: words[0], Args: words[1:], Dir: gobuild.Dir(e.subject), Line: e.lines("before"),
-		Env: append(append(e.baseEnv(scratch), shared...), own...),
+		Path: words[0], Args: words[1:], Dir: gobuild.Dir(v.Subject), Line: e.lines(name),
+		Env: append(append(e.baseEnv(filepath.Join(e.dir, name)), shared...), own...),
 	}
 	if words[0] == "service" {
-		spec.Path = e.program
-		if e.subject.Service.Build == nil {
-			spec.Args = slices.Concat(e.subject.Service.Command[1:], words[1:])
+		spec.Path = v.program
+		if v.Service.Build == nil {
+			spec.Args = slices.Concat(v.Service.Command[1:], words[1:])
 		}
-	} else if spec.Path, err = gobuild.Find(gobuild.Dir(e.subject), words[0]); err != nil {
+	} else if spec.Path, err = gobuild.Find(gobuild.Dir(v.Subject), words[0]); err != nil {
 		return err
 	}
+	return e.runWithin(ctx, c, spec)
+}
+
+// runWithin runs a command to its end, or to that of its time.
+func (e *Environment) runWithin(ctx context.Context, c subject.Command, spec spawn.Spec) error {
 	within := c.Within
 	if within <= 0 {
 		within = time.Minute

@@ -10,9 +10,9 @@ import (
 	"github.com/seatrial/seatrial/testdata/orders/internal/telemetry"
 )
 
-// Migrate brings the database's schema up to date, within a minute.
+// Migrate brings the database's schema up to date, within five minutes.
 func Migrate(ctx context.Context, cfg config.Migration, stdout io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	applied, err := store.Migrate(ctx, cfg.DatabaseURL.Reveal(), cfg.ServiceRole)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,11 +17,6 @@ import (
 )
 
 const (
-	insertOrder = `
-INSERT INTO orders (id, idempotency_key, fingerprint, customer, status, total_cents)
-VALUES ($1, $2, $3, $4, 'pending', $5)
-ON CONFLICT (idempotency_key) DO NOTHING
-RETURNING created_at`
 	insertItems = `
 INSERT INTO order_items (order_id, line, sku, quantity, price_cents)
 SELECT $1, line, sku, quantity, price_cents
@@ -51,7 +47,7 @@ func (p *Postgres) Create(ctx context.Context, o orders.Order, key, fingerprint 
 			Scan(&stored.CreatedAt)
 		if errors.Is(err, sql.ErrNoRows) {
 			stored.Items = o.Items
-			return tx.QueryRowContext(ctx, selectByKey, key).Scan(&stored.ID, &stored.Customer, &stored.Status,
+			return tx.QueryRowContext(ctx, selectByKey, key).Scan(&stored.ID, &stored.Customer, known{&stored.Status},
 				&stored.TotalCents, &stored.CreatedAt, &print)
 		}
 		if err != nil {
@@ -113,7 +109,7 @@ func (p *Postgres) Get(ctx context.Context, id string) (orders.Order, error) {
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
 			var i orders.Item
-			if err := rows.Scan(&o.ID, &o.Customer, &o.Status, &o.TotalCents, &o.CreatedAt,
+			if err := rows.Scan(&o.ID, &o.Customer, known{&o.Status}, &o.TotalCents, &o.CreatedAt,
 				&i.SKU, &i.Quantity, &i.PriceCents); err != nil {
 				return fmt.Errorf("scan order: %w", err)
 			}
@@ -174,7 +170,7 @@ func (p *Postgres) List(ctx context.Context, cursor string, limit int) ([]orders
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
 			var o orders.Order
-			if err := rows.Scan(&before, &o.ID, &o.Customer, &o.Status, &o.TotalCents, &o.CreatedAt); err != nil {
+			if err := rows.Scan(&before, &o.ID, &o.Customer, known{&o.Status}, &o.TotalCents, &o.CreatedAt); err != nil {
 				return fmt.Errorf("scan page: %w", err)
 			}
 			page = append(page, o)
@@ -192,6 +188,20 @@ func (p *Postgres) List(ctx context.Context, cursor string, limit int) ([]orders
 		next = strconv.FormatInt(before, 36)
 	}
 	return page, next, nil
+}
+
+// known scans a status that this version of the service knows. Another one is
+// an error: what it means for the order cannot be guessed.
+type known struct{ status *orders.Status }
+
+// Scan implements [sql.Scanner].
+func (k known) Scan(value any) error {
+	text, _ := value.(string)
+	*k.status = orders.Status(text)
+	if !slices.Contains(statuses, *k.status) {
+		return fmt.Errorf("an order has the status %q, which is not known here", text)
+	}
+	return nil
 }
 
 // passThrough tells answers apart from a database that cannot be asked.
