@@ -60,3 +60,13 @@ func SpareAFailingDependency() types.GomegaMatcher { return holdKind("retry_budg
 // WaitAsAsked holds when a dependency that answers with Retry-After is not
 // asked again before (3.3). It judges by the detector retry_after.
 func WaitAsAsked() types.GomegaMatcher { return holdKind("retry_after") }
+
+// NestDeadlines holds when one deadline bounds a request's calls together, so
+// that callers are answered in time although two dependencies hang one after
+// the other (3.2). It judges by the detector nested_deadline.
+func NestDeadlines() types.GomegaMatcher { return holdKind("nested_deadline") }
+
+// BoundSlowCallers holds when callers who send, read or ask nothing, or too
+// slowly, are not waited for without a bound (3.1). It judges by the detector
+// server_timeouts.
+func BoundSlowCallers() types.GomegaMatcher { return holdKind("server_timeouts") }

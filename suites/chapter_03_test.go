@@ -92,3 +92,17 @@ func ExampleComeBackByItself() {
 	// Output:
 	// metastability is violated: metastable failure: the trigger (trigger) is gone since 20s, and the serv…
 }
+
+func ExampleNestDeadlines() {
+	expect(saved("nested_deadline/held-one-deadline")).To(suites.NestDeadlines())
+	expect(saved("nested_deadline/violated-the-sum")).To(suites.NestDeadlines())
+	// Output:
+	// nested_deadline is violated: promised: every caller is answered within 2.5s
+}
+
+func ExampleBoundSlowCallers() {
+	expect(saved("server_timeouts/held-bounded")).To(suites.BoundSlowCallers())
+	expect(saved("server_timeouts/violated-no-timeouts")).To(suites.BoundSlowCallers())
+	// Output:
+	// server_timeouts is violated: promised: a connection on which nothing is sent is closed within 5s
+}

@@ -29,6 +29,8 @@ var order = []string{
 	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
 	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
 	"drain-deadline", "http-abandoned", // these two beside each other
+	"slow-clients", "rate-limit", // and these two
+	"both-hang",
 	"duplicate-submits",
 	"cut-results", "lost-commits",
 	"transactions",

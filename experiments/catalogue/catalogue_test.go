@@ -108,7 +108,7 @@ traffic: {requests: [{name: root, path: /}]}
 			}
 		}
 	}
-	if tried != 1 { // crash
+	if tried != 2 { // crash, slow-clients
 		t.Errorf("%d experiments can be tried on it", tried)
 	}
 }
