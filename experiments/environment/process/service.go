@@ -71,24 +71,12 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 				}
 			}
 			spec := spec
-<<<<<<< HEAD
-			spec.Exited = exited
-			return startChild(e.host.Spawner(), spec)
-=======
 			spec.Exited, spec.Line = exited, lines
-			p, err := e.host.Spawner().Start(spec)
-			if err != nil {
-				return nil, err
-			}
-			return child{p}, nil
->>>>>>> f4cf696 (detect: judge both versions side by side)
+			return startChild(e.host.Spawner(), spec)
 		},
 	}, nil
 }
 
-<<<<<<< HEAD
-// child is a replica's process, or a server's.
-=======
 // version is one version of the service: the subject as it describes it, and
 // its program.
 type version struct {
@@ -108,8 +96,7 @@ func (e *Environment) version(name string) (version, error) {
 	return version{}, fmt.Errorf("there is no version %q here", name)
 }
 
-// child is a replica's process.
->>>>>>> f4cf696 (detect: judge both versions side by side)
+// child is a replica's process, or a server's.
 type child struct{ *spawn.Process }
 
 func startChild(s *spawn.Spawner, spec spawn.Spec) (fleet.Process, error) {
