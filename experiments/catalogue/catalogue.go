@@ -33,9 +33,6 @@ var order = []string{
 	"both-hang",
 	"duplicate-submits",
 	"cut-results", "lost-commits",
-	"transactions",
-	"slow-start", "restart-storm", "http-in-step", "http-refuses",
-	"slow-start",
 	"transactions", "serialization", "postgres-errors", "failover",
 	"slow-start", "restart-storm", "http-in-step", "http-refuses", "odd-callers",
 }
