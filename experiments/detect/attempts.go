@@ -60,6 +60,10 @@ func (d *Attempts) Detect(j journal.Journal) Finding {
 	return d.judge(f, calls, on, s, limit, warn)
 }
 
+// Enough is the finding on the calls so far: a call with too many attempts is
+// one for good, and otherwise it is unknown until enough calls were given up.
+func (d *Attempts) Enough(j journal.Journal, _ string) Finding { return d.Detect(j) }
+
 // limits are the most attempts, and how many more are only worth a remark.
 func (d *Attempts) limits(h journal.Header) (limit, warn int) {
 	if d.Max > 0 {

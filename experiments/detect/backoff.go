@@ -109,6 +109,16 @@ func (d *BackoffGrowth) Detect(j journal.Journal) Finding {
 	return d.judge(f, calls, on, s)
 }
 
+// Enough is the finding on the calls so far, once there are as many as it takes.
+// While there are fewer, most calls may have shown no more than their first wait.
+func (d *BackoffGrowth) Enough(j journal.Journal, _ string) Finding {
+	f := d.Detect(j)
+	if f.Outcome == NotApplicable {
+		return f.unknown("not enough was seen: %s", f.Reason)
+	}
+	return f
+}
+
 func (d *BackoffGrowth) need(k int) int {
 	switch {
 	case d.MinSamples > 0:

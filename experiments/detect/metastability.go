@@ -2,7 +2,6 @@ package detect
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -214,19 +213,9 @@ func (c *crowd) count(j journal.Journal, good float64) {
 
 // ended are the attack's hits by number, up to the first that has not ended.
 func (c *crowd) ended(j journal.Journal) []journal.Request {
-	var hits []journal.Request
-	for r := range j.Requests(journal.Window{}) {
-		if r.Attack == c.attack {
-			hits = append(hits, r)
-		}
-	}
-	slices.SortFunc(hits, func(a, b journal.Request) int { return int(a.Seq) - int(b.Seq) })
-	for i, r := range hits {
-		if r.Seq != uint64(i) {
-			hits = hits[:i]
-			break
-		}
-		c.upTo = r.Due
+	hits := endedHits(j, c.attack)
+	if len(hits) > 0 {
+		c.upTo = hits[len(hits)-1].Due
 	}
 	if c.whole.To != 0 {
 		c.upTo = c.whole.To

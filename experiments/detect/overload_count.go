@@ -38,7 +38,7 @@ func (s *Shedding) surges(d *docket, j journal.Journal, capacity float64) []surg
 			shed: newLatencies(), shedRaw: newLatencies(), lag: newLatencies(),
 		}
 		c.window = journal.Window{From: a.From.Add(s.Discard), To: c.whole.To}
-		if c.window.To.Sub(c.window.From) < shortestSurge {
+		if c.window.To.Sub(c.window.From) < shortestSurge && s.Enough(j, e.On).Outcome == Unknown {
 			d.doubt("attack %q lasted %v, too short to be judged after its first %v", e.On, brief(a.For), s.Discard)
 			continue
 		}

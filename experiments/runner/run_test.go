@@ -303,3 +303,54 @@ func TestAGuardrailEndsTheRun(t *testing.T) {
 		t.Errorf("the journal says it was aborted by %q", by)
 	}
 }
+
+// since asks to be told that enough has been seen from the instant at which an
+// entry of a kind is in the journal.
+type since struct {
+	detect.Success
+	phase string
+}
+
+func (s *since) Enough(j journal.Journal, step string) detect.Finding {
+	for e, ev := range journal.Of[journal.StepEvent](j) {
+		if e.On == step && ev.Phase == s.phase {
+			return detect.Finding{Detector: "success", Outcome: detect.Held, Reason: "seen"}
+		}
+	}
+	return detect.Finding{Detector: "success", Outcome: detect.Unknown}
+}
+
+func TestAStepEndsWhenEnoughWasSeenAndTheNextBegins(t *testing.T) {
+	first, second, whole := &act{}, &act{}, &act{}
+	p := plan(first, second, whole)
+	p.MethodFor = time.Minute
+	p.Steps[0].Of, p.Steps[0].For = "step1", time.Minute
+	p.Steps[0].Until = []experiments.Expectation{{Kind: "success", Detector: &since{phase: journal.PhaseInForce}}}
+	p.Steps[1].After, p.Steps[1].Wait, p.Steps[1].For = "step1", 10*time.Millisecond, 20*time.Millisecond
+	p.Steps[2].ToTheEnd, p.Steps[2].For = true, time.Minute
+	dir := t.TempDir()
+	began := time.Now()
+	if err := Run(t.Context(), p, 1, newFake(t), dir, Options{Trial: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %v, as if nothing had ended early", took)
+	}
+	j := open(t, dir)
+	steps := j.Steps()
+	if steps[1].Begun < steps[0].Reverted {
+		t.Errorf("the second step began at %v, the first ended at %v", steps[1].Begun, steps[0].Reverted)
+	}
+	if steps[2].Reverting < steps[1].Reverted {
+		t.Errorf("what lasts to the end was taken back at %v, the last step ended at %v", steps[2].Reverting, steps[1].Reverted)
+	}
+	said := 0
+	for e, a := range journal.Of[journal.Assessment](j) {
+		if e.On == "step1" && a.Purpose == journal.PurposeStop && a.Outcome == string(detect.Held) && a.Reason == "seen" {
+			said++
+		}
+	}
+	if said != 1 {
+		t.Errorf("the answer that ended the step is recorded %d times", said)
+	}
+}
