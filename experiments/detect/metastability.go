@@ -213,7 +213,7 @@ func (c *crowd) count(j journal.Journal, good float64) {
 
 // ended are the attack's hits by number, up to the first that has not ended.
 func (c *crowd) ended(j journal.Journal) []journal.Request {
-	hits := endedHits(j, c.attack)
+	hits := overHits(j, c.attack)
 	if len(hits) > 0 {
 		c.upTo = hits[len(hits)-1].Due
 	}

@@ -65,7 +65,7 @@ func (s *Shedding) tested(
 			from = a.From.Add(s.Discard)
 		}
 	}
-	for _, r := range endedHits(j, step) {
+	for _, r := range overHits(j, step) {
 		if r.Due < from {
 			continue
 		}
@@ -91,9 +91,9 @@ func (s *Shedding) troubled(r journal.Request) bool {
 	return true
 }
 
-// endedHits are the hits of an attack by number, up to the first that has not
+// overHits are the hits of an attack by number, up to the first that has not
 // ended: those after it that have are the quick ones.
-func endedHits(j journal.Journal, attack string) []journal.Request {
+func overHits(j journal.Journal, attack string) []journal.Request {
 	var hits []journal.Request
 	for r := range j.Requests(journal.Window{}) {
 		if r.Attack == attack {
