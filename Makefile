@@ -13,7 +13,7 @@ PACKAGES := ./... ./testdata/orders/...
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 SUBJECT := testdata/orders/seatrial.yaml
 
-.PHONY: trial test test-long lint fmt bench build matrix matrix-all clean help
+.PHONY: images trial test test-long lint fmt bench build matrix matrix-all clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

@@ -34,7 +34,7 @@ func (s *Scale) Supports(sub *subject.Subject, target string) error {
 		return err
 	}
 	for name, port := range sub.Service.Ports {
-		if port != 0 && s.To > 1 {
+		if port != 0 && s.To > 1 && sub.Environment != "docker" {
 			return fmt.Errorf("scale: port %s of the service is fixed at %d, so there can be one replica only", name, port)
 		}
 	}

@@ -134,7 +134,7 @@ func (p *planner) build() error {
 		return err
 	}
 	for name, port := range p.Subject.Service.Ports {
-		if port != 0 && len(p.replicas) > 1 {
+		if port != 0 && len(p.replicas) > 1 && p.Subject.Environment != "docker" {
 			p.reason("port %s of the service is fixed at %d, so there cannot be %d replicas", name, port, len(p.replicas))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/mutant"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 	"github.com/seatrial/seatrial/suites"
@@ -41,7 +42,8 @@ const repeats = 3
 // SEATRIAL_LONG is set; where that is "all", each with every other experiment
 // once, too, and the good service with all of them. The long forms keep what
 // they have found in .cache/matrix.json, go on from there, and write
-// docs/matrix.md after every try.
+// docs/matrix.md after every try. SEATRIAL_ENVIRONMENT says where; a mutant of
+// the Dockerfile is tried in containers, and skipped where there is no engine.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a trial of several mutants takes minutes")
@@ -128,6 +130,12 @@ func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 func try(t *testing.T, m mutant.Mutant, c tried) tried {
 	t.Helper()
 	options := []suites.Option{suites.Only(c.Experiment), suites.Seed(uint64(c.Try)), suites.Out(matrixOut(t))}
+	if where := cmp.Or(m.Environment, os.Getenv("SEATRIAL_ENVIRONMENT")); where != "" {
+		if err := docker.Available(t.Context()); where == "docker" && err != nil {
+			t.Skip(err)
+		}
+		options = append(options, suites.Environment(where))
+	}
 	if c.Mutant != "" {
 		overlay, err := mutant.Overlay(m, moduleRoot, t.TempDir())
 		if err != nil {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,7 +23,6 @@ type runFlags struct {
 	attempts    int
 	noConfirm   bool
 	allowTarget bool
-	environment string
 	verbose     bool
 }
 
@@ -67,8 +64,6 @@ bad file.`,
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
 	flags.IntVar(&f.attempts, "attempts", 3, "how `often` an experiment is run at most, to confirm a verdict")
 	flags.BoolVar(&f.noConfirm, "no-confirm", false, "the same as --attempts 1")
-	flags.StringVar(&f.environment, "environment", "", "`where` it runs: "+strings.Join(backends.Names(), " or ")+
-		" (default: as the subject says)")
 	flags.BoolVar(&f.allowTarget, "allow-target", false, "allow dependencies that are not on this machine")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
@@ -85,11 +80,10 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	backend, err := backends.New(cmp.Or(f.environment, s.Environment), f.allowTarget)
+	backend, err := backends.New(s.Environment, f.allowTarget)
 	if err != nil {
 		return usage(fmt.Errorf("--environment: %w", err))
 	}
-	s.Environment = backend.Name()
 	stdout := cmd.OutOrStdout()
 	show := newProgress(stdout, cmd.ErrOrStderr(), plans)
 	show.text.Verbose = f.verbose

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/environment/backends"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial"
 )
@@ -21,11 +23,15 @@ type choice struct {
 	file   string
 	labels []string
 	seed   uint64
+	// environment stands over the subject's when it is not empty.
+	environment string
 }
 
 func (c *choice) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&c.file, "file", "f", "seatrial.yaml", "the subject `file`")
+	f.StringVar(&c.environment, "environment", "", "`where` it runs: "+strings.Join(backends.Names(), " or ")+
+		" (default: as the subject says)")
 	f.StringSliceVar(&c.labels, "label", nil, "only experiments with one of these `labels`")
 	f.Uint64Var(&c.seed, "seed", 0, "`number` that all random draws come from; 0 draws one and prints it")
 	cmd.ValidArgsFunction = func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
@@ -62,6 +68,7 @@ func (c *choice) all() (*subject.Subject, []experiments.Plan, error) {
 		}
 		return nil, nil, usage(err)
 	}
+	s.Environment = cmp.Or(c.environment, s.Environment)
 	own, err := trial.Own(s)
 	if err != nil {
 		return nil, nil, usage(err)

@@ -55,7 +55,11 @@ func TestOrder(t *testing.T) {
 func TestPlans(t *testing.T) {
 	for _, e := range All() {
 		t.Run(e.Name, func(t *testing.T) {
-			plans, err := experiments.NewPlan(e, sample(t), 1)
+			s := sample(t)
+			if slices.Contains(e.Labels, "container") {
+				s.Environment = "docker"
+			}
+			plans, err := experiments.NewPlan(e, s, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +112,7 @@ traffic: {requests: [{name: root, path: /}]}
 			}
 		}
 	}
-	if tried != 2 { // crash, slow-clients
+	if tried != 3 { // crash, slow-clients, debug-endpoints
 		t.Errorf("%d experiments can be tried on it", tried)
 	}
 }

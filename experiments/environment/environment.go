@@ -81,6 +81,16 @@ type Migrator interface {
 	Migrate(context.Context) error
 }
 
+// Contained is an environment whose service runs in containers.
+type Contained interface {
+	// Image reads the service's image, its layers included.
+	Image(context.Context) (journal.Image, error)
+	// Confine starts one more replica that gets no traffic, with a root that
+	// cannot be written, without capabilities and without a way to new ones, and
+	// stops it when it is ready. That it does not become ready is no error.
+	Confine(context.Context) (journal.Confined, error)
+}
+
 // Replica is one running copy of the service. It is also a faults.Signalled and
 // a faults.Restartable.
 type Replica interface {

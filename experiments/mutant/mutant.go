@@ -33,6 +33,8 @@ type Mutant struct {
 	// Also says why other detectors than that one may find something violated
 	// in those experiments, by their kinds; empty where none should.
 	Also map[string]string
+	// Environment is the only one in which it shows; empty: any.
+	Environment string
 	// Says is the defect in one sentence.
 	Says string
 	// Digest is a hash of the lines that the patch takes away and adds, hex. It
@@ -117,7 +119,7 @@ func header(preamble string) (Mutant, error) {
 	if err := lines.Err(); err != nil {
 		return Mutant{}, fmt.Errorf("header: %w", err)
 	}
-	m := Mutant{Detector: fields["detector"], Says: fields["says"]}
+	m := Mutant{Detector: fields["detector"], Says: fields["says"], Environment: fields["environment"]}
 	also, err := reasons(fields["also"])
 	if err != nil {
 		return m, err

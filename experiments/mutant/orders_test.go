@@ -49,6 +49,9 @@ func TestOrders(t *testing.T) {
 					return
 				}
 			}
+			if _, ok := files[filepath.Join(root, "testdata", "orders", "Dockerfile")]; ok {
+				return // only an engine can tell whether it builds
+			}
 			for _, c := range []*checker{current, next} {
 				if err := c.check(files); err != nil && (!errors.Is(err, errNothingChanged) || !onlySQL(files)) {
 					t.Error(err)

@@ -2,16 +2,12 @@ package subject
 
 // Images changes which images the docker environment is made of, where the
 // defaults are not wanted. The environment variables SEATRIAL_AGENT_IMAGE,
-// SEATRIAL_TOXIPROXY_IMAGE, SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE
-// change the defaults of all subjects.
+// SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE change the defaults of all
+// subjects.
 type Images struct {
 	// Agent is seatrial's agent. Default: this very seatrial, in an image of its
 	// own that is built when it is missing.
 	Agent string `yaml:"agent" json:"agent,omitempty"`
-	// Toxiproxy is an image of the official Toxiproxy, to stand before the
-	// dependencies in the agent's place. It has no stubs (kind http) and counts
-	// nothing, so that only faults that need neither can be injected.
-	Toxiproxy string `yaml:"toxiproxy" json:"toxiproxy,omitempty"`
 }
 
 // Container is how the service becomes a container, for environment: docker.
@@ -27,7 +23,8 @@ type Container struct {
 	Context string `yaml:"context" json:"context,omitempty"`
 	// Target is the stage to build. Default: the last one.
 	Target string `yaml:"target" json:"target,omitempty"`
-	// Args are arguments of the build; ${env.NAME} may be used.
+	// Args are arguments of the build; ${env.NAME} may be used. An empty one is
+	// the environment variable of its name, where that is set.
 	Args map[string]string `yaml:"args" json:"args,omitempty"`
 	// CPUs bounds the processors of each replica (0.5: half of one), MemoryBytes
 	// its memory. Zero: no bound.

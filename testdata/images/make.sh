@@ -3,7 +3,6 @@
 # for machines without a registry:
 #   seatrial/postgres:local   PostgreSQL from /usr/lib/postgresql, with the official image's variables
 #   seatrial/redis:local      redis-server
-#   seatrial/toxiproxy:local  Toxiproxy's own server
 #   seatrial/golang:local     Go with the modules of the reference service, to build its Dockerfile
 # A stand-in that is there already is left alone; FORCE=1 builds it anew.
 set -euo pipefail
@@ -69,13 +68,24 @@ CMD ["redis-server"]
 EOF
 fi
 
-if wanted seatrial/toxiproxy:local; then
-  root=$work/toxiproxy/root
-  mkdir -p "$root"
-  CGO_ENABLED=0 go build -o "$root/toxiproxy" github.com/Shopify/toxiproxy/v2/cmd/server
-  image seatrial/toxiproxy:local "$root" <<EOF
-EXPOSE 8474
-ENTRYPOINT ["/toxiproxy"]
-CMD ["-host=0.0.0.0"]
+if wanted seatrial/golang:local; then
+  root=$work/golang/root
+  go=$(go env GOROOT)
+  mods=$(go env GOMODCACHE)
+  mkdir -p "$root"/{tmp,root/.cache,etc/ssl/certs,usr/bin,"$go"/bin,"$go"/pkg,"$mods"/cache/download}
+  place "$root" /bin/sh "$go/bin/go"
+  cp -r "$go/src" "$go/go.env" "$go/VERSION" "$root$go/"
+  cp -r "$go/pkg/tool" "$go/pkg/include" "$root$go/pkg/"
+  [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+  touch "$root/etc/ssl/certs/ca-certificates.crt"
+  # Of the modules: all their go.mod files, and the code that the service needs.
+  (cd "$mods/cache/download" && find . \( -name '*.mod' -o -name '*.info' -o -name '*.ziphash' \) -print0 |
+    tar -c --null -T -) | tar -x -C "$root$mods/cache/download"
+  go list -deps -f '{{with .Module}}{{if not .Main}}{{.Dir}}{{end}}{{end}}' ./testdata/orders/cmd/orders | sort -u |
+    while read -r dir; do mkdir -p "$root$(dirname "$dir")" && cp -r "$dir" "$root$dir"; done
+  # What the build compiles of others, compiled already.
+  GOCACHE=$root/root/.cache/go-build CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /dev/null ./testdata/orders/cmd/orders
+  image seatrial/golang:local "$root" <<EOF
+ENV PATH=$go/bin:/usr/bin:/bin HOME=/root GOMODCACHE=$mods GOPROXY=off GOSUMDB=off GOTOOLCHAIN=local
 EOF
 fi

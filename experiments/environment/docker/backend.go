@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -140,21 +139,16 @@ func (b *Backend) check(s *subject.Subject) error {
 		return fmt.Errorf("service.stop.signal: no signal is called %q here; write one like SIGTERM", s.Service.Stop.Signal)
 	}
 	for _, d := range s.Dependencies {
-		if err := b.checkDependency(s, d); err != nil {
+		if err := b.checkDependency(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Backend) checkDependency(s *subject.Subject, d subject.Dependency) error {
+func (b *Backend) checkDependency(d subject.Dependency) error {
 	switch d.Kind {
-	case subject.Postgres, subject.Redis:
-		return nil
-	case subject.HTTP:
-		if toxiproxyOf(s) != "" {
-			return fmt.Errorf("%s: the official Toxiproxy has no stub for kind http; leave images.toxiproxy out", d.Name)
-		}
+	case subject.Postgres, subject.Redis, subject.HTTP:
 		return nil
 	case subject.TCP:
 		if d.Image != "" {
@@ -174,13 +168,4 @@ func (b *Backend) checkDependency(s *subject.Subject, d subject.Dependency) erro
 		return nil
 	}
 	return fmt.Errorf("%s: the docker environment knows no kind of dependency called %q", d.Name, d.Kind)
-}
-
-// toxiproxyOf is the official Toxiproxy's image where it takes the agent's
-// place.
-func toxiproxyOf(s *subject.Subject) string {
-	if s.Images.Toxiproxy != "" {
-		return s.Images.Toxiproxy
-	}
-	return os.Getenv(toxiNaming)
 }

@@ -31,6 +31,7 @@ type Environment struct {
 	journal *fleet.Gate
 	secrets *redact.Secrets
 
+	scratch string // the mark of all that is its
 	network string // the name of its own network
 	netID   string
 	image   string // the service's
@@ -48,7 +49,7 @@ var _ environment.Environment = (*Environment)(nil)
 
 func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o environment.Options) *Environment {
 	e := &Environment{
-		backend: b, engine: b.engine, subject: s, options: o,
+		backend: b, engine: b.engine, subject: s, options: o, scratch: b.host.Watcher().Scratch(),
 		journal: &fleet.Gate{Recorder: rec}, secrets: &redact.Secrets{},
 	}
 	e.secrets.Add(s.Secrets()...)
@@ -59,7 +60,7 @@ func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o envi
 // labels are what everything of this environment carries in the engine.
 func (e *Environment) labels() map[string]string {
 	return map[string]string{
-		labelScratch: e.backend.host.Watcher().Scratch(), labelTrial: e.options.Trial, labelRun: e.options.Run,
+		labelScratch: e.scratch, labelTrial: e.options.Trial, labelRun: e.options.Run,
 	}
 }
 

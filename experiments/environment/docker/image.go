@@ -34,7 +34,6 @@ const (
 	postgresNaming = "SEATRIAL_POSTGRES_IMAGE"
 	redisNaming    = "SEATRIAL_REDIS_IMAGE"
 	agentNaming    = "SEATRIAL_AGENT_IMAGE"
-	toxiNaming     = "SEATRIAL_TOXIPROXY_IMAGE"
 )
 
 // pictureOf is the image of a dependency; false when it has none.

@@ -47,33 +47,32 @@ func insidePorts(s *subject.Subject) map[string]int {
 
 // newReplica makes a replica's container.
 func (e *Environment) newReplica(ctx context.Context, index int, name string) (*fleet.Unit, error) {
+	return e.unit(ctx, index, name, func(*order) {})
+}
+
+// unit makes a container of the service, from an order that was edited.
+func (e *Environment) unit(ctx context.Context, index int, name string, edit func(*order)) (*fleet.Unit, error) {
 	o, err := e.order(e.scope(false).With(e.replicaValues(index, name)))
 	if err != nil {
 		return nil, err
 	}
+	edit(&o)
 	o.aliases, o.publish = []string{name}, map[int]int{}
-	args := e.subject.Service.Args
-	if len(e.subject.Service.Command) > 1 {
-		args = e.subject.Service.Command[1:]
-	}
-	if len(args) > 0 {
-		if o.cmd, err = e.scope(false).With(e.replicaValues(index, name)).Strings(args); err != nil {
-			return nil, fmt.Errorf("service.args: %w", err)
-		}
-	}
 	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: e.lines(name)}
 	var leases []*ports.Lease
 	for port, inside := range insidePorts(e.subject) {
 		l, err := ports.Acquire()
 		if err != nil {
-			return nil, errors.Join(err, release(leases))
+			release(leases)
+			return nil, err
 		}
 		leases = append(leases, l)
 		o.publish[inside], u.Addresses[port] = l.Port, l.Address()
 	}
 	made, err := e.make(ctx, plain, o, u.Lines)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), release(leases))
+		release(leases)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	u.Start = func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
 		r, err := made.start(ctx, exited, nil)
@@ -82,15 +81,17 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 		}
 		return r, nil
 	}
-	u.Free = func(ctx context.Context) error { return errors.Join(made.remove(ctx), release(leases)) }
+	u.Free = func(ctx context.Context) error {
+		defer release(leases)
+		return made.remove(ctx)
+	}
 	return u, nil
 }
 
-func release(leases []*ports.Lease) error {
+func release(leases []*ports.Lease) {
 	for _, l := range leases {
 		l.Release()
 	}
-	return nil
 }
 
 // order is what every container of the service is made from.
@@ -104,6 +105,15 @@ func (e *Environment) order(scope render.Scope) (order, error) {
 	var err error
 	if o.env, err = pairs(scope.Env(service.Env)); err != nil {
 		return o, fmt.Errorf("service: %w", err)
+	}
+	args := service.Args
+	if len(service.Command) > 1 {
+		args = service.Command[1:]
+	}
+	if len(args) > 0 {
+		if o.cmd, err = scope.Strings(args); err != nil {
+			return o, fmt.Errorf("service.args: %w", err)
+		}
 	}
 	for name, content := range service.Files {
 		if clean := path.Clean(name); clean != name || path.IsAbs(name) || strings.HasPrefix(name, "..") {

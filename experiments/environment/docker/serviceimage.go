@@ -141,6 +141,12 @@ func arguments(s *subject.Subject) (map[string]*string, error) {
 	scope := render.Scope{Dir: s.Dir}
 	all := map[string]*string{}
 	for name, text := range s.Service.Container.Args {
+		if text == "" {
+			if v, set := os.LookupEnv(name); set {
+				all[name] = &v
+			}
+			continue
+		}
 		v, err := scope.String(text)
 		if err != nil {
 			return nil, fmt.Errorf("service.container.args: %s: %w", name, err)

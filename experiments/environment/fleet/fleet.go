@@ -253,7 +253,7 @@ func (f *Fleet) Scale(ctx context.Context, n int) error {
 func (f *Fleet) dismiss(ctx context.Context, r *replica) error {
 	err := r.Deregister(ctx)
 	if err == nil {
-		err = r.Terminate(ctx, f.grace())
+		err = r.Terminate(ctx, f.Grace())
 	}
 	if r.Running() != nil {
 		return err // still there, and still ours to stop

@@ -28,8 +28,10 @@ var _ environment.Replica = (*replica)(nil)
 func (r *replica) Kind() string { return kindReplica }
 
 // Endpoint is the base URL of one of its ports; empty when it has no such port.
-func (r *replica) Endpoint(port string) string {
-	if a := r.unit.Addresses[port]; a != "" {
+func (r *replica) Endpoint(port string) string { return r.unit.endpoint(port) }
+
+func (u *Unit) endpoint(port string) string {
+	if a := u.Addresses[port]; a != "" {
 		return "http://" + a
 	}
 	return ""
@@ -63,7 +65,7 @@ func (r *replica) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.awaitReady(ctx, p); err != nil {
+	if err := r.fleet.Ready(ctx, r.Target, r.unit, p); err != nil {
 		return err
 	}
 	return r.fleet.Balancer.Check(ctx, r.Target)
@@ -73,9 +75,9 @@ func (r *replica) Start(ctx context.Context) error {
 // replica starts.
 const readyPause = 10 * time.Millisecond
 
-// awaitReady asks a replica that was just started until it is ready.
-func (r *replica) awaitReady(ctx context.Context, p Process) error {
-	within := r.fleet.Subject.Service.StartWithin
+// Ready asks a replica that was just started until it is ready.
+func (f *Fleet) Ready(ctx context.Context, name string, u *Unit, p Process) error {
+	within := f.Subject.Service.StartWithin
 	if within <= 0 {
 		within = 30 * time.Second
 	}
@@ -85,7 +87,7 @@ func (r *replica) awaitReady(ctx context.Context, p Process) error {
 	defer pause.Stop()
 	last := errors.New("it did not answer the readiness probe")
 	for {
-		err := r.probe(ctx)
+		err := f.probe(ctx, u)
 		if err == nil && p.Ended() { // somebody else answers on its port
 			err = errors.New("another process answers on its port")
 		}
@@ -97,12 +99,12 @@ func (r *replica) awaitReady(ctx context.Context, p Process) error {
 		}
 		select {
 		case <-p.Done():
-			return fmt.Errorf("%s %s before it was ready%s", r.Target, p.Exit(), Printed(r.unit.Lines))
+			return fmt.Errorf("%s %s before it was ready%s", name, p.Exit(), Printed(u.Lines))
 		case <-ctx.Done():
 			if !errors.Is(context.Cause(ctx), errNotReady) {
-				return fmt.Errorf("wait for %s: %w", r.Target, context.Cause(ctx))
+				return fmt.Errorf("wait for %s: %w", name, context.Cause(ctx))
 			}
-			return fmt.Errorf("%s was not ready within %v (start_within): %w%s", r.Target, within, last, Printed(r.unit.Lines))
+			return fmt.Errorf("%s was not ready within %v (start_within): %w%s", name, within, last, Printed(u.Lines))
 		case <-pause.C:
 		}
 	}
@@ -113,12 +115,12 @@ var errNotReady = errors.New("not ready in time")
 // probe asks a replica once whether it is ready. As with Kubernetes' probes a
 // status from 200 to 399 says yes; where the service has no readiness endpoint,
 // a port that accepts does.
-func (r *replica) probe(ctx context.Context) error {
-	service := r.fleet.Subject.Service
+func (f *Fleet) probe(ctx context.Context, u *Unit) error {
+	service := f.Subject.Service
 	if service.Readiness.Path == "" {
-		return r.connect(ctx)
+		return Accepts(ctx, u.Addresses[or(f.Subject.Traffic.Port, "http")], u.Fronted)
 	}
-	url := r.Endpoint(or(service.Readiness.Port, "http")) + service.Readiness.Path
+	url := u.endpoint(or(service.Readiness.Port, "http")) + service.Readiness.Path
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -126,7 +128,7 @@ func (r *replica) probe(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("User-Agent", "seatrial-probe")
-	resp, err := r.fleet.probes.Do(req)
+	resp, err := f.probes.Do(req)
 	if err != nil {
 		return err
 	}
@@ -138,9 +140,7 @@ func (r *replica) probe(ctx context.Context) error {
 	return nil
 }
 
-func (r *replica) connect(ctx context.Context) error {
-	return Accepts(ctx, r.unit.Addresses[or(r.fleet.Subject.Traffic.Port, "http")], r.unit.Fronted)
-}
+func (r *replica) probe(ctx context.Context) error { return r.fleet.probe(ctx, r.unit) }
 
 // Terminate sends the stop signal and waits for the exit; after the grace it
 // kills.
@@ -151,7 +151,7 @@ func (r *replica) Terminate(ctx context.Context, grace time.Duration) error {
 // Restart terminates it within the subject's grace, where it runs, and starts
 // it again. That it had to be killed is in the journal, and no error.
 func (r *replica) Restart(ctx context.Context) error {
-	if err := r.Terminate(ctx, r.fleet.grace()); err != nil && !errors.Is(err, ErrKilled) {
+	if err := r.Terminate(ctx, r.fleet.Grace()); err != nil && !errors.Is(err, ErrKilled) {
 		return err
 	}
 	return r.Start(ctx)

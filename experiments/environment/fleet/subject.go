@@ -34,7 +34,8 @@ func StopSignal(s *subject.Subject) syscall.Signal {
 	return unix.SignalNum(or(s.Service.Stop.Signal, "SIGTERM"))
 }
 
-func (f *Fleet) grace() time.Duration {
+// Grace is how long a replica has to end: 30s when the subject does not say.
+func (f *Fleet) Grace() time.Duration {
 	if g := f.Subject.Service.Stop.Grace; g > 0 {
 		return g
 	}

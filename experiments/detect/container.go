@@ -1,0 +1,112 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+// Container asks whether the service's image and its container give an intruder
+// as little as possible, and the platform what it needs (D93): no superuser; a
+// root that need not be written and no capabilities; no shell and no package
+// manager; the certificates of the authorities it trusts; no secret in any
+// layer; a first process that hears the stop signal. An image above 100 MB is
+// remarked on.
+//
+// It needs a container step, which reads the image and starts one more replica
+// under these restrictions, beside the others.
+type Container struct {
+	// LargestMB is the size, in millions of bytes, above which a remark is made.
+	// Default 100.
+	LargestMB float64 `json:"largest_mb,omitempty" yaml:"largest_mb"`
+}
+
+var _ = register(Info{
+	Kind: "container", ID: "D93", Checklist: []string{"2.3", "11.2", "11.3", "11.5"}, Class: Safety,
+	Summary: "the image holds no more than it must, and runs without rights that it does not need",
+}, func() Detector { return &Container{LargestMB: 100} })
+
+// Detect judges the image and the confined replica.
+func (c *Container) Detect(j journal.Journal) Finding {
+	d := open("container")
+	images, confined := 0, 0
+	for e, i := range journal.Of[journal.Image](j) {
+		images++
+		c.image(d, e, i)
+	}
+	for e, r := range journal.Of[journal.Confined](j) {
+		confined++
+		confinedReplica(d, e, r)
+	}
+	if images == 0 || confined == 0 {
+		d.doubt("nobody looked at the service's container: the method has no container step")
+	}
+	return d.close("the image has no shell, no secret and the certificates it needs; it runs as another user than root, " +
+		"with a root that is not written and without capabilities, and its first process hears the stop signal")
+}
+
+func (c *Container) image(d *docket, e journal.Entry, i journal.Image) {
+	if i.Err != "" {
+		d.doubt("the image %s could not be read: %s", i.Name, i.Err)
+		return
+	}
+	size := float64(i.Bytes) / 1e6
+	d.add(measured("image_size", size, "MB", i.Layers),
+		bounded("tools", float64(len(i.Tools)), "1", "<=", 0, i.Layers),
+		bounded("secrets", float64(len(i.Secrets)), "1", "<=", 0, i.Layers))
+	if largest := orDefault(c.LargestMB, 100); size > largest {
+		d.note("the image has %.0f MB, above %.0f: a final stage FROM scratch holds the program and its certificates", size, largest)
+	}
+	if superuser(i.User) {
+		d.point(seen(e, "USER %q", i.User))
+		d.against("promised not to run as root; the image names user %q: give the Dockerfile's last stage a USER of "+
+			"another number", i.User)
+	}
+	if len(i.Tools) > 0 {
+		d.point(seen(e, "holds %s", strings.Join(i.Tools, ", ")))
+		d.against("promised an image without a shell or package manager; it holds %s: begin its last stage FROM scratch "+
+			"or a distroless image", strings.Join(i.Tools, ", "))
+	}
+	if i.Certificates == "" {
+		d.point(seen(e, "no file of certificates"))
+		d.against("the image holds no certificates of authorities, so that every call by TLS fails: copy " +
+			"/etc/ssl/certs/ca-certificates.crt into it")
+	}
+	for _, s := range i.Secrets {
+		d.point(seen(e, "layer %d %s: %s", s.Layer, s.Path, s.What))
+		d.against("promised that no secret is in the image; %s holds %s, and whoever has the image has it, also when a "+
+			"later layer removes it", place(s), s.What)
+	}
+}
+
+func place(s journal.LayerSecret) string {
+	if s.Layer == 0 {
+		return "its configuration (" + s.Path + ")"
+	}
+	return s.Path
+}
+
+// superuser reports whether an image's USER is root, or nobody's at all.
+func superuser(user string) bool {
+	name, _, _ := strings.Cut(user, ":")
+	return name == "" || name == "0" || name == "root"
+}
+
+func confinedReplica(d *docket, e journal.Entry, r journal.Confined) {
+	if r.Seen && r.UID == 0 {
+		d.point(seen(e, "process 1 (%s) runs as uid 0", r.Program))
+		d.against("promised not to run as root; its first process, %s, runs as uid 0", r.Program)
+	}
+	if !r.Ready {
+		d.point(seen(e, "not ready: %s", r.Err))
+		d.against("promised to need neither a root that can be written nor capabilities; with --read-only --cap-drop ALL "+
+			"it was not ready: %s", r.Err)
+		return
+	}
+	d.add(boundedTime("stops_in", r.Ended, r.Grace, 1))
+	if r.Killed {
+		d.point(seen(e, "process 1 (%s) went on for %v after the stop signal", r.Program, brief(r.Ended)))
+		d.against("promised to hear the stop signal; %s after it, process 1 (%s) had to be killed: write the Dockerfile's "+
+			"ENTRYPOINT in its exec form, so that the service itself is process 1", brief(r.Ended), orDefault(r.Program, "unknown"))
+	}
+}

@@ -1,0 +1,166 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seatrial/seatrial/experiments/journal"
+)
+
+const (
+	// largestScanned bounds the files of a layer whose content is read.
+	largestScanned = 64 << 20
+	// mostSecrets bounds what is taken down.
+	mostSecrets = 20
+)
+
+// patterns are what secrets look like. A private key must have a body: programs
+// hold the words of its first line.
+var patterns = []struct {
+	what string
+	rule *regexp.Regexp
+}{
+	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{64,}`)},
+	{"an access key of AWS", regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b`)},
+	{"a token of GitHub", regexp.MustCompile(`\bgh[pousr]_[A-Za-z0-9]{36}\b`)},
+}
+
+// names are files that hold secrets and nothing else.
+var names = []string{".netrc", ".git-credentials", "id_rsa", "id_ed25519", "id_ecdsa", ".env", ".pgpass"}
+
+// credential is what the name of an environment entry looks like that holds a
+// secret.
+var credential = regexp.MustCompile(`(?i)(password|passwd|secret|token|api_?key|private_?key)`)
+
+// secretsIn looks for secrets in the image's environment entries and in all of
+// its layers, also in what later ones remove.
+func (e *Environment) secretsIn(ctx context.Context, env []string) ([]journal.LayerSecret, error) {
+	var found []journal.LayerSecret
+	for _, entry := range env {
+		if name, value, _ := strings.Cut(entry, "="); value != "" && credential.MatchString(name) {
+			found = append(found, journal.LayerSecret{Path: "ENV " + name, What: "a value for " + name})
+		}
+	}
+	saved, err := e.engine.client.ImageSave(ctx, []string{e.image})
+	if err != nil {
+		return found, fmt.Errorf("read the layers of %s: %w", e.image, err)
+	}
+	defer saved.Close()
+	s := &scanner{canaries: e.subject.Secrets(), found: found}
+	if err := s.image(saved); err != nil {
+		return s.found, fmt.Errorf("read the layers of %s: %w", e.image, err)
+	}
+	return s.found, nil
+}
+
+// scanner looks through the layers of a saved image.
+type scanner struct {
+	canaries []string // what must not be in it, whatever it looks like
+	layer    int
+	found    []journal.LayerSecret
+}
+
+// image reads a saved image: an archive in which the layers are archives, some
+// of them compressed. Whatever else is in it is skipped.
+func (s *scanner) image(r io.Reader) error {
+	outer := tar.NewReader(r)
+	for {
+		h, err := outer.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		head := make([]byte, 512)
+		n, err := io.ReadFull(outer, head)
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if err := s.member(head[:n], outer); err != nil {
+			return fmt.Errorf("%s: %w", h.Name, err)
+		}
+	}
+}
+
+// member reads one file of the outer archive, if it is a layer.
+func (s *scanner) member(head []byte, rest io.Reader) error {
+	whole := io.MultiReader(bytes.NewReader(head), rest)
+	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(whole)
+		if err != nil {
+			return nil //nolint:nilerr // no layer
+		}
+		return s.archive(unzipped)
+	}
+	if len(head) < 265 || !bytes.HasPrefix(head[257:], []byte("ustar")) {
+		return nil
+	}
+	return s.archive(whole)
+}
+
+func (s *scanner) archive(r io.Reader) error {
+	s.layer++
+	in := tar.NewReader(r)
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg || strings.HasPrefix(path.Base(h.Name), ".wh.") {
+			continue
+		}
+		if err := s.file("/"+h.Name, h.Size, in); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *scanner) file(name string, size int64, r io.Reader) error {
+	if slices.Contains(names, path.Base(name)) && size > 0 {
+		s.add(name, "what its name says")
+		return nil
+	}
+	if size > largestScanned || trusted(name) {
+		return nil
+	}
+	content, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	for _, p := range patterns {
+		if p.rule.Match(content) {
+			s.add(name, p.what)
+		}
+	}
+	for _, c := range s.canaries {
+		if len(c) >= 8 && bytes.Contains(content, []byte(c)) {
+			s.add(name, "a secret of the subject file")
+		}
+	}
+	return nil
+}
+
+// trusted reports whether a file holds certificates, which are public.
+func trusted(name string) bool { return slices.Contains(bundles, name) }
+
+func (s *scanner) add(file, what string) {
+	if len(s.found) < mostSecrets {
+		s.found = append(s.found, journal.LayerSecret{Layer: s.layer, Path: file, What: what})
+	}
+}
