@@ -309,10 +309,13 @@ func (p *planner) step(s Step) error {
 		if len(targets) > 1 {
 			name += "." + strconv.Itoa(i+1) // so that what each does can be told apart
 		}
-		p.Steps = append(p.Steps, PlannedStep{Do: do, Of: s.Name, After: s.After, Until: s.Until, PlannedStep: journal.PlannedStep{
-			Name: name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
-			At: journal.Instant(s.At), For: s.For,
-		}})
+		p.Steps = append(
+			p.Steps,
+			PlannedStep{Do: do, Of: s.Name, After: s.After, Until: s.Until, PlannedStep: journal.PlannedStep{
+				Name: name, Action: s.Kind, Class: s.Class, Target: target, Detail: do.String(),
+				At: journal.Instant(s.At), For: s.For,
+			}},
+		)
 	}
 	return nil
 }

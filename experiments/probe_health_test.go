@@ -52,7 +52,11 @@ func TestHealthProbesRefuse(t *testing.T) {
 	good := &HealthProbes{Endpoint: journal.Readiness, Rate: 100}
 	errorIs(t, good.Supports(s, "orders-1"), "")
 	errorIs(t, good.Supports(s, "postgres"), "not a replica")
-	errorIs(t, (&HealthProbes{Endpoint: journal.Liveness, Rate: 100}).Supports(s, "orders-1"), "name it as service.liveness")
+	errorIs(
+		t,
+		(&HealthProbes{Endpoint: journal.Liveness, Rate: 100}).Supports(s, "orders-1"),
+		"name it as service.liveness",
+	)
 	errorIs(t, (&HealthProbes{Endpoint: "metrics", Rate: 100}).Supports(s, "orders-1"), "endpoint must be")
 	errorIs(t, (&HealthProbes{Endpoint: journal.Readiness}).Supports(s, "orders-1"), "rate must be above 0")
 }

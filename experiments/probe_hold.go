@@ -126,8 +126,10 @@ func (h *HoldConnections) Supports(s *subject.Subject, target string) error {
 		return errors.New("hold_connections: no request of the traffic has a body that could be left unfinished")
 	}
 	if len(h.possible(s.Traffic)) == 0 {
-		return errors.New("hold_connections: no request of the traffic has a body to be sent slowly, and none says that its " +
-			"answer is large")
+		return errors.New(
+			"hold_connections: no request of the traffic has a body to be sent slowly, and none says that its " +
+				"answer is large",
+		)
 	}
 	return onReplica(s, target)
 }

@@ -30,7 +30,8 @@ func TestHoldConnectionsValidates(t *testing.T) {
 		"none":     {HoldConnections{}, "no connection is to be held", "hold  connections open"},
 		"negative": {HoldConnections{Idle: -1, Silent: 3}, "may be negative", "hold 3 silent connections open"},
 		"attack": {
-			HoldConnections{SlowHeads: 200, Every: time.Second, Reopen: true}, "",
+			HoldConnections{SlowHeads: 200, Every: time.Second, Reopen: true},
+			"",
 			"hold 200 slow-head connections open, and open closed ones anew",
 		},
 		"no beat":  {HoldConnections{SlowBodies: 1}, "need every", "hold 1 slow-body connections open"},

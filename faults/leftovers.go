@@ -37,7 +37,11 @@ func ReapSQL(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 // eachAbandoned calls f for each schema of ours that belongs to nobody any more,
 // while it holds the lock on its name.
 func eachAbandoned(ctx context.Context, conn *pgx.Conn, f func(string) error) error {
-	rows, err := conn.Query(ctx, "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, $1) ORDER BY 1", appPrefix)
+	rows, err := conn.Query(
+		ctx,
+		"SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, $1) ORDER BY 1",
+		appPrefix,
+	)
 	if err != nil {
 		return fmt.Errorf("look for schemas of seatrial: %w", err)
 	}

@@ -33,7 +33,10 @@ func TestReapSQL(t *testing.T) {
 	}
 	schemas := func() (names []string) {
 		t.Helper()
-		rows, err := conn.Query(ctx, "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'seatrial-run-1-%' ORDER BY oid")
+		rows, err := conn.Query(
+			ctx,
+			"SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'seatrial-run-1-%' ORDER BY oid",
+		)
 		if err == nil {
 			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		}
@@ -43,7 +46,11 @@ func TestReapSQL(t *testing.T) {
 		return names
 	}
 	killed := schemas()
-	_, err = conn.Exec(ctx, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1", db.Mark())
+	_, err = conn.Exec(
+		ctx,
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1",
+		db.Mark(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

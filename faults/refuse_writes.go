@@ -53,7 +53,13 @@ func (f *RefuseWrites) String() string {
 	if f.Refuse > 0 {
 		which = fmt.Sprintf("%d attempts, then one not", f.Refuse)
 	}
-	return fmt.Sprintf("refuse writes with %s at %s of %s, %s", strings.Join(f.Codes, " or "), f.At, strings.Join(f.On, ", "), which)
+	return fmt.Sprintf(
+		"refuse writes with %s at %s of %s, %s",
+		strings.Join(f.Codes, " or "),
+		f.At,
+		strings.Join(f.On, ", "),
+		which,
+	)
 }
 
 // Supports wants a database and sound parameters.

@@ -39,7 +39,7 @@ func (a ReadAcross) Run(ctx context.Context, rec journal.Recorder) error {
 		if err := sleepUntil(ctx, start.Add(a.For*time.Duration(n)/time.Duration(a.Writes))); err != nil {
 			return err
 		}
-		if err := r.once(uint64(n)); err != nil { //nolint:gosec // a small number
+		if err := r.once(uint64(n)); err != nil {
 			return fmt.Errorf("read across %q: %w", a.Name, err)
 		}
 	}
@@ -65,7 +65,8 @@ func (a ReadAcross) begin(ctx context.Context, rec journal.Recorder) (*across, e
 		}
 	}
 	for _, q := range a.Source.requests {
-		if q.method == http.MethodGet && len(q.needs) > 0 && slices.ContainsFunc(writes, func(w *request) bool { return w.gives(q) }) {
+		if q.method == http.MethodGet && len(q.needs) > 0 &&
+			slices.ContainsFunc(writes, func(w *request) bool { return w.gives(q) }) {
 			reads = append(reads, q)
 		}
 	}
@@ -89,7 +90,7 @@ func (q *request) gives(other *request) bool {
 
 // once writes at one replica and reads at all others.
 func (a *across) once(n uint64) error {
-	writer := int(n % uint64(len(a.engines))) //nolint:gosec // a small number
+	writer := int(n % uint64(len(a.engines)))
 	target, err := a.writes.Target(a.Name, n)
 	if err != nil {
 		return err

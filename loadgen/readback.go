@@ -103,7 +103,7 @@ func (s *Source) ReadBack(ctx context.Context, base, run string, writes []journa
 			continue
 		}
 		group.Go(func() error {
-			stored, err := e.readWrite(ctx, b, w, uint64(n)) //nolint:gosec // a number of writes
+			stored, err := e.readWrite(ctx, b, w, uint64(n))
 			if err != nil {
 				return fmt.Errorf("read write %s: %w", w.Key, err)
 			}

@@ -53,7 +53,8 @@ func TestReadBack(t *testing.T) {
 	}{
 		"by id": {ReadRoute{Path: "/orders/{{.id}}", ID: "$.id", Value: "$.who"}, []journal.Stored{
 			{Key: "k1", Count: 1, ID: "1", Value: journal.Digest("Ada")},
-			{Key: "k2", Count: 1, ID: "3", Value: journal.Digest("Bob")}, {Key: "k3"},
+			{Key: "k2", Count: 1, ID: "3", Value: journal.Digest("Bob")},
+			{Key: "k3"},
 		}},
 		"by key": {ReadRoute{Path: "/orders?key={{.key}}", Items: "$.orders[*]", ID: "$.id"}, []journal.Stored{
 			{Key: "k1", Count: 2, ID: "1"}, {Key: "k2"}, {Key: "k3"}, {Key: "k4"},

@@ -56,7 +56,7 @@ func (s Resubmission) Run(ctx context.Context, rec journal.Recorder) error {
 	start, total := time.Now(), 2*s.Keys
 	for n := range total {
 		// The two groups take turns, so that both meet the same minute.
-		key := uint64(n/2 + n%2*s.Keys) //nolint:gosec // small numbers
+		key := uint64(n/2 + n%2*s.Keys)
 		if err := sleepUntil(ctx, start.Add(s.For*time.Duration(n)/time.Duration(total))); err != nil {
 			return errors.Join(err, keys.Wait())
 		}
@@ -140,7 +140,7 @@ func (r *resubmitter) submitKey(key uint64, race bool) error {
 		r.submit(target, number(0), journal.SubmittedAgain)
 	case race:
 		var together sync.WaitGroup
-		for n := range uint64(r.AtOnce) { //nolint:gosec // positive
+		for n := range uint64(r.AtOnce) {
 			together.Go(func() { r.submit(target.clone(), number(n), journal.SubmittedAtOnce) })
 		}
 		together.Wait()
@@ -161,7 +161,7 @@ func (r *resubmitter) submitKey(key uint64, race bool) error {
 
 // submit sends once and records what came back.
 func (r *resubmitter) submit(t Target, seq uint64, form string) {
-	at := int((seq/uint64(r.AtOnce+2) + seq) % uint64(len(r.engines))) //nolint:gosec // small numbers
+	at := int((seq/uint64(r.AtOnce+2) + seq) % uint64(len(r.engines)))
 	e := r.engines[at]
 	e.sent.Add(1)
 	request := journal.Request{Seq: seq, Attack: r.Name, Route: t.Route, Due: r.rec.Now()}

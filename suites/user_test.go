@@ -458,9 +458,10 @@ func TestUserTurns(t *testing.T) {
 	defer other.Close()
 	for name, only := range map[string]string{"plain": "TestSeaTrial/rates-down", "ginkgo": "TestSuite"} {
 		t.Run(name, func(t *testing.T) {
-			u.binary(t, "-test.timeout", "48s", "-test.run", only, "-ginkgo.label-filter", "!short", "-ginkgo.no-color").wants(t, false,
-				`preparing: waits for another trial`,
-				`waiting longer would leave too little time before the deadline`)
+			u.binary(t, "-test.timeout", "48s", "-test.run", only, "-ginkgo.label-filter", "!short", "-ginkgo.no-color").
+				wants(t, false,
+					`preparing: waits for another trial`,
+					`waiting longer would leave too little time before the deadline`)
 		})
 	}
 }

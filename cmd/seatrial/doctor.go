@@ -62,7 +62,8 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 		},
 	}
 	cmd.Flags().BoolVar(&reap, "reap", false, "end the processes and remove the folders and schemas that are left")
-	cmd.Flags().StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
+	cmd.Flags().
+		StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd
 }
 

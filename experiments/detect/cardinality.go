@@ -84,8 +84,13 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 		after += last[replica].Len()
 	}
 	d.add(measured("series", float64(after), "1", len(ends)))
-	return d.close("no label gained more than %s values over %d requests with something varying in them; the replicas had "+
-		"%d series in the end", valueOf(d.Quantities, "label_growth_max"), later, after)
+	return d.close(
+		"no label gained more than %s values over %d requests with something varying in them; the replicas had "+
+			"%d series in the end",
+		valueOf(d.Quantities, "label_growth_max"),
+		later,
+		after,
+	)
 }
 
 // strangeEnds are the ends of the answered requests for what nobody has heard

@@ -51,7 +51,11 @@ func TestCardinality(t *testing.T) {
 	}{
 		{"by route", 400, byRoute, nothing, Held, "no label gained more than 0 values over 300 requests"},
 		{
-			"by path", 400, func(i int) []string { return []string{"route", fmt.Sprint("/orders/", i)} }, nothing, Violated,
+			"by path",
+			400,
+			func(i int) []string { return []string{"route", fmt.Sprint("/orders/", i)} },
+			nothing,
+			Violated,
 			`label route of http_request_duration_seconds gained 300 values over 300 requests with something varying in them (such as ` +
 				`"/orders/100", "/orders/101"`,
 		},

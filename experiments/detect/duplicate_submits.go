@@ -243,7 +243,8 @@ func (c *submitCase) verdict(need int) {
 		n    int
 		what string
 	}{
-		{c.repeated, "submitted again after an answer"}, {c.raced, "submitted several times at once"},
+		{c.repeated, "submitted again after an answer"},
+		{c.raced, "submitted several times at once"},
 		{c.forms[journal.SubmittedOther], "sent with another body"},
 	} {
 		if g.n < need {

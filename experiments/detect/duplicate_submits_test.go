@@ -95,8 +95,10 @@ func TestDuplicateSubmits(t *testing.T) {
 		{"one write", 200, nil, nil, Held, "400 keys, of these 400 submitted again"},
 		{"losers are told so", 200, every(2, journal.SubmittedAtOnce, coded(409)), nil, Held, ""},
 		{"stored twice", 200, nil, twiceStored, Violated, "1 keys are stored more than once"},
-		{"another id", 200, every(150, journal.SubmittedAgain, func(s *journal.Submission) { s.ID = "other" }), nil,
-			Violated, "2 answers name something else"},
+		{
+			"another id", 200, every(150, journal.SubmittedAgain, func(s *journal.Submission) { s.ID = "other" }), nil,
+			Violated, "2 answers name something else",
+		},
 		{"another body, no id", 200, func(s *journal.Submission) {
 			s.ID = ""
 			if s.Form == journal.SubmittedAgain && s.Key == "s3" {
@@ -106,20 +108,30 @@ func TestDuplicateSubmits(t *testing.T) {
 		{"the same in other words", 200, every(1, journal.SubmittedAgain, func(s *journal.Submission) {
 			s.BodyHash = "replayed"
 		}), nil, Held, "400 answers name the same thing in other words"},
-		{"a conflict after an answer", 200, every(100, journal.SubmittedAgain, coded(409)), nil, Violated,
-			"4 × 409 to a repetition after an answer"},
-		{"a fault of the service", 200, every(500, journal.SubmittedAtOnce, coded(500)), nil, Violated,
-			"2 × 500 to one of several at the same moment"},
-		{"another body accepted", 200, every(100, journal.SubmittedOther, coded(200)), nil, Violated,
-			"2 were answered with success"},
-		{"another body breaks it", 200, every(100, journal.SubmittedOther, coded(500)), nil, Violated,
-			"2 × 500 to another body"},
+		{
+			"a conflict after an answer", 200, every(100, journal.SubmittedAgain, coded(409)), nil, Violated,
+			"4 × 409 to a repetition after an answer",
+		},
+		{
+			"a fault of the service", 200, every(500, journal.SubmittedAtOnce, coded(500)), nil, Violated,
+			"2 × 500 to one of several at the same moment",
+		},
+		{
+			"another body accepted", 200, every(100, journal.SubmittedOther, coded(200)), nil, Violated,
+			"2 were answered with success",
+		},
+		{
+			"another body breaks it", 200, every(100, journal.SubmittedOther, coded(500)), nil, Violated,
+			"2 × 500 to another body",
+		},
 		{"another body is bad", 200, every(1, journal.SubmittedOther, coded(400)), nil, Held, "refused with 400"},
 		{"some shed", 200, every(20, journal.SubmittedAtOnce, coded(503)), nil, Held, ""},
 		{"many shed", 200, every(5, journal.SubmittedAtOnce, coded(503)), nil, Unknown, "200 × 503"},
 		{"few keys", 100, nil, nil, Unknown, "only 200 keys"},
-		{"never another body", 200, every(1, journal.SubmittedOther, coded(503)), nil, Unknown,
-			"only 0 keys were sent with another body"},
+		{
+			"never another body", 200, every(1, journal.SubmittedOther, coded(503)), nil, Unknown,
+			"only 0 keys were sent with another body",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := &DuplicateSubmits{MinKeys: 190}

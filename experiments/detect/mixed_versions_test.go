@@ -102,21 +102,36 @@ func TestMixedVersions(t *testing.T) {
 		texts []string
 	}{
 		"good": {rollout{}, Held, []string{"no failure in 5 phases (5500 requests)"}},
-		"old version on the new schema": {rollout{request: broken(12*sec, 19*sec)}, Violated,
-			[]string{"the present version on the new schema (10s to 20s): 77 of 1100 failed (77 × pay 500)"}},
+		"old version on the new schema": {
+			rollout{request: broken(12*sec, 19*sec)},
+			Violated,
+			[]string{"the present version on the new schema (10s to 20s): 77 of 1100 failed (77 × pay 500)"},
+		},
 		"side by side": {rollout{request: broken(21*sec, 25*sec)}, Violated, []string{"both versions side by side"}},
 		"next alone":   {rollout{request: broken(35*sec, 38*sec)}, Violated, []string{"the next version alone"}},
 		"no way back":  {rollout{request: broken(45*sec, 48*sec)}, Violated, []string{"the way back"}},
-		"migration fails": {rollout{migration: "it exited with 1"}, Violated,
-			[]string{"migrator 1 ended with: it exited with 1"}},
-		"does not start again": {rollout{roll: map[string]string{"orders-2 current": "not ready in time"}}, Violated,
-			[]string{"orders-2 did not become ready as the current version"}},
-		"old cannot read new": {rollout{read: func(writer string) bool { return writer == "orders-2" }}, Violated,
-			[]string{"the present version could not in 30 of 30 reads of what the next one wrote"}},
+		"migration fails": {
+			rollout{migration: "it exited with 1"},
+			Violated,
+			[]string{"migrator 1 ended with: it exited with 1"},
+		},
+		"does not start again": {
+			rollout{roll: map[string]string{"orders-2 current": "not ready in time"}},
+			Violated,
+			[]string{"orders-2 did not become ready as the current version"},
+		},
+		"old cannot read new": {
+			rollout{read: func(writer string) bool { return writer == "orders-2" }},
+			Violated,
+			[]string{"the present version could not in 30 of 30 reads of what the next one wrote"},
+		},
 		"few reads":    {rollout{reads: 5}, Unknown, []string{"the next version read 5 times", "read_across"}},
 		"few requests": {rollout{rate: 50}, Unknown, []string{"there were 500 requests, and 1000 are needed"}},
-		"no rollout": {rollout{plan: func(h *journal.Header) { h.Method = h.Method[:1] }}, Unknown,
-			[]string{"1 migrations and 0 rolls"}},
+		"no rollout": {
+			rollout{plan: func(h *journal.Header) { h.Method = h.Method[:1] }},
+			Unknown,
+			[]string{"1 migrations and 0 rolls"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect(t, (&MixedVersions{AtLeast: 1000, MinReads: 20}).Detect(rolledOut(tt.rollout)), tt.want, tt.texts...)

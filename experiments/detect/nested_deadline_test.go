@@ -66,8 +66,10 @@ func TestNestedDeadline(t *testing.T) {
 		{"tied by traces", 2, editCalls(func(c *journal.Call) { c.RequestID = "" }), Held, "told by their ids"},
 		{"not tied", 2, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Held, "by their time alone"},
 		{"not tied, the sum", 6.5, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Violated, ""},
-		{"not tied and over at once", 0.3, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Unknown,
-			"5 are needed"},
+		{
+			"not tied and over at once", 0.3, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Unknown,
+			"5 are needed",
+		},
 		{"called before they waited", 2, func(m *made) {
 			for i := range m.entries {
 				if _, is := m.entries[i].Body.(journal.Call); is {
@@ -75,8 +77,10 @@ func TestNestedDeadline(t *testing.T) {
 				}
 			}
 		}, Unknown, "0 of 30 requests"},
-		{"nothing used both", 2, func(m *made) { m.header.Routes = m.header.Routes[1:] }, NotApplicable,
-			"no request of the traffic uses both db and payments"},
+		{
+			"nothing used both", 2, func(m *made) { m.header.Routes = m.header.Routes[1:] }, NotApplicable,
+			"no request of the traffic uses both db and payments",
+		},
 		{"uses not said", 2, func(m *made) {
 			for i := range m.header.Routes {
 				m.header.Routes[i].Uses = nil

@@ -43,8 +43,10 @@ func TestProbeCost(t *testing.T) {
 		{"liveness from memory", journal.Liveness, 0, func(*made) {}, Held, ""},
 		{"liveness asks", journal.Liveness, 100, func(*made) {}, Violated, "promised a liveness that asks nobody"},
 		{"liveness asks a little", journal.Liveness, 1, func(*made) {}, Held, ""},
-		{"liveness, nothing before", journal.Liveness, 0, func(m *made) { m.header.LoadFrom = secs(4.5) }, Unknown,
-			"no quiet time"},
+		{
+			"liveness, nothing before", journal.Liveness, 0, func(m *made) { m.header.LoadFrom = secs(4.5) }, Unknown,
+			"no quiet time",
+		},
 		{"readiness from memory", journal.Readiness, 0, func(*made) {}, Held, "readiness was answered 200 times from memory"},
 		{"readiness asks", journal.Readiness, 100, func(*made) {}, Held, "have the state checked in the background"},
 		{"readiness comes and goes", journal.Readiness, 0, func(m *made) {

@@ -189,7 +189,7 @@ func correlation(a, b waitsOf, atLeast int) (most float64, pairs int) {
 	for shift := -shiftMost; shift <= shiftMost; shift++ {
 		var x, y []float64
 		for _, seq := range slices.Sorted(maps.Keys(a)) { // sums depend on the order
-			if other, ok := b[uint64(int64(seq)+int64(shift))]; ok { //nolint:gosec // a missing hit is no key
+			if other, ok := b[uint64(int64(seq)+int64(shift))]; ok {
 				x, y = append(x, a[seq]), append(y, other)
 			}
 		}

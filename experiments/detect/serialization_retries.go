@@ -137,7 +137,11 @@ func triedIn(j journal.Journal, step faultStep) (all []tried, overlapping int) {
 		if e.On != step.Target || !step.window.Contains(e.At) {
 			continue
 		}
-		at, found := slices.BinarySearchFunc(all, e.At.Add(clockSlack), func(t tried, at journal.Instant) int { return int(t.Sent - at) })
+		at, found := slices.BinarySearchFunc(
+			all,
+			e.At.Add(clockSlack),
+			func(t tried, at journal.Instant) int { return int(t.Sent - at) },
+		)
 		if !found {
 			at-- // the last that was sent before
 		}
@@ -166,7 +170,12 @@ func (t tried) codes() string {
 }
 
 func (t tried) evidence(run string) Evidence {
-	return Evidence{At: t.Sent, Kind: "request", On: t.ID(run), Excerpt: "attempts: " + t.codes() + "; " + answer(t.Request)}
+	return Evidence{
+		At:      t.Sent,
+		Kind:    "request",
+		On:      t.ID(run),
+		Excerpt: "attempts: " + t.codes() + "; " + answer(t.Request),
+	}
 }
 
 // transient wants every refused request repeated until it was let through.

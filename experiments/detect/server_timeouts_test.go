@@ -83,12 +83,16 @@ func TestServerTimeouts(t *testing.T) {
 		{"answer refused", of(journal.SlowReader, func(c *journal.Connection) {
 			c.Closed, c.Whole, c.Status, c.Received = false, true, 503, 100
 		}), Unknown, "others were answered with 503"},
-		{"pause too short", of(journal.SlowReader, func(c *journal.Connection) { c.Paused = 18 * time.Second }), Unknown,
-			"others paused for 18s only"},
+		{
+			"pause too short", of(journal.SlowReader, func(c *journal.Connection) { c.Paused = 18 * time.Second }), Unknown,
+			"others paused for 18s only",
+		},
 		{"no large answer", of(journal.SlowReader, notTried), Held, "it was not asked for"},
 		{"no body", of(journal.SlowBody, notTried), Held, "no request of the traffic has a body"},
-		{"watched too short", of(journal.Idle, func(c *journal.Connection) { c.Closed, c.After = false, 10*time.Second }),
-			Unknown, "were watched for 10s at most, and 18s are promised"},
+		{
+			"watched too short", of(journal.Idle, func(c *journal.Connection) { c.Closed, c.After = false, 10*time.Second }),
+			Unknown, "were watched for 10s at most, and 18s are promised",
+		},
 		{"nothing held", func(_ int, c *journal.Connection) { notTried(c) }, Unknown, "no connection was held open"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,7 +53,8 @@ func TestSlowStart(t *testing.T) {
 		{"ready too late", 35.2, nil, Violated, "within 10s of db being back; replica-1 took 10.2s"},
 		{"never ready", 40, nil, Violated, "replica-1 was not after 15s"},
 		{
-			"never ready, too short to tell", 40, []func(*made){func(m *made) { m.header.LoadFor = 34 * time.Second }},
+			"never ready, too short to tell", 40,
+			[]func(*made){func(m *made) { m.header.LoadFor = 34 * time.Second }},
 			Unknown, "make the experiment's recovery longer",
 		},
 		{"ready before it can serve", 20, nil, Violated, "promised not to be ready before it can serve"},

@@ -49,11 +49,15 @@ func TestBrokenTraces(t *testing.T) {
 		{"begun anew", fresh, nothing, Held, "50 calls for requests with a traceparent that is not valid"},
 		{"goes on", goesOn, nothing, Violated, "50 go on with the trace id in it"},
 		{"goes on, without request ids", goesOn, unlabelled, Violated, "50 go on with the trace id in it"},
-		{"passed on", func(int, journal.TraceContext) string { return "not a traceparent" }, nothing, Violated,
-			"50 carry none that is valid themselves"},
+		{
+			"passed on", func(int, journal.TraceContext) string { return "not a traceparent" }, nothing, Violated,
+			"50 carry none that is valid themselves",
+		},
 		{"none", func(int, journal.TraceContext) string { return "" }, nothing, Violated, "50 carry none"},
-		{"one trace for all", func(int, journal.TraceContext) string { return journal.Trace("own", "x", 1).Traceparent() },
-			nothing, Violated, "49 share a trace with another request"},
+		{
+			"one trace for all", func(int, journal.TraceContext) string { return journal.Trace("own", "x", 1).Traceparent() },
+			nothing, Violated, "49 share a trace with another request",
+		},
 		{"49 calls", fresh, func(m *made) { m.entries = m.entries[:50] }, Unknown, "49 calls for requests"},
 		{"beside other load", goesOn, func(m *made) {
 			unlabelled(m)

@@ -150,7 +150,14 @@ func (t Text) finding(w io.Writer, f detect.Finding) {
 	if f.Failure != "" {
 		name += " " + t.paint(red, "("+Clean(f.Failure)+")")
 	}
-	fmt.Fprintf(w, "    %s %s: %s%s\n", t.paint(findingColor(f.Outcome), mark), name, Clean(f.Reason), t.paint(faint, items(f.Checklist)))
+	fmt.Fprintf(
+		w,
+		"    %s %s: %s%s\n",
+		t.paint(findingColor(f.Outcome), mark),
+		name,
+		Clean(f.Reason),
+		t.paint(faint, items(f.Checklist)),
+	)
 	if f.Remark != "" {
 		fmt.Fprintf(w, "      %s\n", t.paint(yellow, "remark: "+Clean(f.Remark)))
 	}

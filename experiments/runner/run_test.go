@@ -342,7 +342,11 @@ func TestAStepEndsWhenEnoughWasSeenAndTheNextBegins(t *testing.T) {
 		t.Errorf("the second step began at %v, the first ended at %v", steps[1].Begun, steps[0].Reverted)
 	}
 	if steps[2].Reverting < steps[1].Reverted {
-		t.Errorf("what lasts to the end was taken back at %v, the last step ended at %v", steps[2].Reverting, steps[1].Reverted)
+		t.Errorf(
+			"what lasts to the end was taken back at %v, the last step ended at %v",
+			steps[2].Reverting,
+			steps[1].Reverted,
+		)
 	}
 	said := 0
 	for e, a := range journal.Of[journal.Assessment](j) {

@@ -76,7 +76,8 @@ func tiny() *subject.Subject {
 			Balancer:  subject.Balancer{Mode: "tcp", Period: 50 * time.Millisecond, Failures: 2},
 		},
 		Dependencies: subject.Dependencies{
-			{Name: "postgres", Kind: subject.Postgres}, {Name: "cache", Kind: subject.Redis},
+			{Name: "postgres", Kind: subject.Postgres},
+			{Name: "cache", Kind: subject.Redis},
 			{Name: "payments", Kind: subject.HTTP},
 		},
 	}

@@ -29,7 +29,7 @@ var _ = watcher.Register(cleaner, watcher.Cleaner{
 func find(ctx context.Context) ([]watcher.Leftover, error) {
 	g, err := connect(ctx)
 	if err != nil {
-		return nil, nil //nolint:nilerr // no engine, no containers
+		return nil, nil
 	}
 	defer g.client.Close()
 	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled(labelScratch, "")})

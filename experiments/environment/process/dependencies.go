@@ -110,8 +110,17 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	}
 	s.direct = lease.Address()
 	s.redis = &redisServer{
-		Keeper: fleet.Keeper{Target: s.dependency.Name, Journal: e.journal}, program: program, dir: dir, port: lease.Port, env: e.marks(), user: user,
-		spawner: e.host.Spawner(), lines: e.lines(s.dependency.Name),
+		Keeper: fleet.Keeper{
+			Target:  s.dependency.Name,
+			Journal: e.journal,
+		},
+		program: program,
+		dir:     dir,
+		port:    lease.Port,
+		env:     e.marks(),
+		user:    user,
+		spawner: e.host.Spawner(),
+		lines:   e.lines(s.dependency.Name),
 	}
 	s.start = func(ctx context.Context) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {

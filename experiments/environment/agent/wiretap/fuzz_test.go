@@ -39,7 +39,13 @@ func exchange(client, server []byte, rules ...faults.Interference) (toServer, to
 		}
 	}
 	a, b := &side{in: bytes.NewReader(client)}, &side{in: bytes.NewReader(server)}
-	o := &opening{tap: t, client: a, server: b, in: bufio.NewReader(a), startup: statement{stage: journal.StageStartup, tx: ' '}}
+	o := &opening{
+		tap:     t,
+		client:  a,
+		server:  b,
+		in:      bufio.NewReader(a),
+		startup: statement{stage: journal.StageStartup, tx: ' '},
+	}
 	c := newConn(t, o)
 	_ = c.relayUp()
 	c.leave() // the client has gone: nothing is held for long

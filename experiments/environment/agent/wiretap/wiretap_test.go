@@ -300,7 +300,9 @@ func TestErrorAtCommit(t *testing.T) {
 func TestErrorInPipeline(t *testing.T) {
 	s := withServer(t)
 	c := s.connect("sslmode=disable")
-	s.interfere(faults.Interference{SQLState: "40001", Statements: faults.Statements{Match: `^commit`}, At: faults.AtCommit})
+	s.interfere(
+		faults.Interference{SQLState: "40001", Statements: faults.Statements{Match: `^commit`}, At: faults.AtCommit},
+	)
 	ctx := t.Context()
 	b := &pgx.Batch{}
 	b.Queue("CREATE TEMP TABLE kept (id int)")
@@ -492,22 +494,31 @@ func TestPassesOtherThings(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("long ", 100_000)
-	n, err := c.CopyFrom(ctx, pgx.Identifier{"kept"}, []string{"id", "note"}, pgx.CopyFromSlice(1000, func(i int) ([]any, error) {
-		note := "short"
-		if i == 500 {
-			note = long
-		}
-		return []any{i, note}, nil
-	}))
+	n, err := c.CopyFrom(
+		ctx,
+		pgx.Identifier{"kept"},
+		[]string{"id", "note"},
+		pgx.CopyFromSlice(1000, func(i int) ([]any, error) {
+			note := "short"
+			if i == 500 {
+				note = long
+			}
+			return []any{i, note}, nil
+		}),
+	)
 	if n != 1000 || err != nil {
 		t.Fatal(n, err)
 	}
 	var got strings.Builder
-	if _, err := c.PgConn().CopyTo(ctx, &got, "COPY kept TO STDOUT"); err != nil || strings.Count(got.String(), "\n") != 1000 {
+	if _, err := c.PgConn().
+		CopyTo(ctx, &got, "COPY kept TO STDOUT"); err != nil ||
+		strings.Count(got.String(), "\n") != 1000 {
 		t.Fatal(err)
 	}
 	var note string
-	if err := c.QueryRow(ctx, "SELECT note || $1 FROM kept WHERE id = 500", long).Scan(&note); err != nil || note != long+long {
+	if err := c.QueryRow(ctx, "SELECT note || $1 FROM kept WHERE id = 500", long).
+		Scan(&note); err != nil ||
+		note != long+long {
 		t.Fatal(len(note), err)
 	}
 	if _, err := c.CopyFrom(ctx, pgx.Identifier{"kept"}, []string{"id"}, pgx.CopyFromFunc(func() ([]any, error) {
