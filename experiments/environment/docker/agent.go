@@ -154,9 +154,10 @@ func (l *launcher) Launch(ctx context.Context, c agent.Config) (agent.Process, e
 		return nil, errors.Join(err, made.remove(context.WithoutCancel(ctx)))
 	}
 	a := &agentBox{run: r}
+	//nolint:contextcheck // it is removed also when the context has ended
 	a.stop = context.AfterFunc(ctx, func() { _ = a.Kill() })
 	if err := a.greet(c, said); err != nil {
-		err = errors.Join(err, a.Kill())
+		err = errors.Join(err, a.Kill()) //nolint:contextcheck // it is removed also when the context has ended
 		_ = a.Wait()
 		return nil, fmt.Errorf("%w (it printed: %q)", err, l.lines.Tail())
 	}

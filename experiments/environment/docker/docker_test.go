@@ -121,7 +121,8 @@ func small() *subject.Subject {
 // victim brings an environment up, says which, and waits for its death.
 func victim() {
 	b := &Backend{}
-	_, err := b.Start(context.Background(), small(), journal.NewMemory(journal.Header{}), environment.Options{Trial: "victim"})
+	j := journal.NewMemory(journal.Header{})
+	_, err := b.Start(context.Background(), small(), j, environment.Options{Trial: "victim"})
 	if err != nil {
 		fmt.Println("error", err)
 		return

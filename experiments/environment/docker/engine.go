@@ -17,8 +17,6 @@ import (
 // engine is the container engine that the trial runs on.
 type engine struct {
 	client *testcontainers.DockerClient
-	// ours says that its processes run on this machine, where they can be seen.
-	ours bool
 }
 
 // answerWithin is how long an engine may take to say that it is there.
@@ -117,7 +115,8 @@ func labelled(name, value string) client.Filters {
 
 // clear removes all containers and networks that carry a scratch folder's mark.
 func (g *engine) clear(ctx context.Context, scratch string) error {
-	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled(labelScratch, scratch)})
+	marked := labelled(labelScratch, scratch)
+	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: marked})
 	if err != nil {
 		return fmt.Errorf("list the trial's containers: %w", err)
 	}
@@ -125,7 +124,7 @@ func (g *engine) clear(ctx context.Context, scratch string) error {
 	for _, c := range found.Items {
 		errs = append(errs, g.remove(ctx, c.ID))
 	}
-	networks, err := g.client.NetworkList(ctx, client.NetworkListOptions{Filters: labelled(labelScratch, scratch)})
+	networks, err := g.client.NetworkList(ctx, client.NetworkListOptions{Filters: marked})
 	if err != nil {
 		return errors.Join(append(errs, fmt.Errorf("list the trial's networks: %w", err))...)
 	}

@@ -60,7 +60,9 @@ func (b *Backend) serviceImage(
 }
 
 // compiledImage compiles the service here, into an image of its own.
-func (b *Backend) compiledImage(ctx context.Context, s *subject.Subject, progress environment.Progress) (string, error) {
+func (b *Backend) compiledImage(
+	ctx context.Context, s *subject.Subject, progress environment.Progress,
+) (string, error) {
 	file, err := b.builder.Build(ctx, s, progress, true)
 	if err != nil {
 		return "", err
@@ -205,7 +207,8 @@ func contextOf(ctx context.Context, folder, dockerfile string, replaced map[stri
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err := put(w, h, in, filepath.Join(folder, h.Name), replaced); err != nil {
+		file := filepath.Join(folder, h.Name) //nolint:gosec // only looked up, in an archive that we made
+		if err := put(w, h, in, file, replaced); err != nil {
 			return nil, err
 		}
 	}

@@ -63,7 +63,8 @@ func pack(t *testing.T, files ...string) []byte {
 
 func TestScanner(t *testing.T) {
 	key := "-----BEGIN EC PRIVATE KEY-----\n" + strings.Repeat("MHcCAQEE", 12) + "\n-----END EC PRIVATE KEY-----\n"
-	first := pack(t, "app", "-----BEGIN PRIVATE KEY----- is how one begins", "etc/key.pem", key, "home/.netrc", "machine x")
+	first := pack(t,
+		"app", "-----BEGIN PRIVATE KEY----- is how one begins", "etc/key.pem", key, "home/.netrc", "machine x")
 	second := pack(t, ".wh.key.pem", "", "notes", "the password is hunter-two-three", "empty/.env", "")
 	image := pack(t, "manifest.json", "[]", "1/layer.tar", string(first), "2/layer.tar", string(second))
 	s := &scanner{canaries: []string{"hunter-two-three", "short"}}
@@ -120,7 +121,8 @@ func TestContextOf(t *testing.T) {
 		got[h.Name] = string(text)
 	}
 	want := map[string]string{
-		"Dockerfile": "FROM scratch\n", "main.go": "the other\n", "other": "the other\n", "Dockerfile.dockerignore": "secret\n",
+		"Dockerfile": "FROM scratch\n", "main.go": "the other\n", "other": "the other\n",
+		"Dockerfile.dockerignore": "secret\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -135,7 +137,9 @@ func TestPorts(t *testing.T) {
 	taken := map[int]bool{apiPort: true}
 	var got []int
 	for _, d := range []subject.Dependency{
-		{Kind: subject.Postgres}, {Kind: subject.Postgres}, {Kind: subject.TCP, Address: "mail.example:25"},
+		{Kind: subject.Postgres},
+		{Kind: subject.Postgres},
+		{Kind: subject.TCP, Address: "mail.example:25"},
 		{Kind: subject.TCP, Image: "nats", Port: 4222},
 	} {
 		got = append(got, portFor(d, taken))
