@@ -29,12 +29,13 @@ var hidden = []int{401, 403, 404}
 // Detect judges the answers and the listeners.
 func (x *Exposure) Detect(j journal.Journal) Finding {
 	d := open("exposure")
-	asked, profiles, ports := 0, 0, map[string]bool{}
+	asked, silent, profiles, ports := 0, 0, 0, map[string]bool{}
 	for e, a := range journal.Of[journal.Answer](j) {
 		asked++
 		ports[a.Port] = true
 		switch {
 		case a.Code == 0:
+			silent++
 			d.doubt("port %s of %s did not answer %s: %s", a.Port, e.On, a.Path, a.Err)
 		case a.Public && !slices.Contains(hidden, a.Code):
 			d.point(seen(e, "port %s: %s answered %d", a.Port, a.Path, a.Code))
@@ -48,13 +49,16 @@ func (x *Exposure) Detect(j journal.Journal) Finding {
 	switch {
 	case asked == 0:
 		d.doubt("nobody asked for debug endpoints: the method has no debug_endpoints step")
+	case profiles == 0 && silent > 0: // where they may be
 	case profiles == 0 && len(ports) > 1:
-		d.against("promised that profiles are to be had on an admin port; none of its other ports answers /debug/pprof/ with 200")
+		d.against("promised that profiles are to be had on an admin port; none of its other ports answers /debug/pprof/ " +
+			"with 200")
 	case profiles == 0:
 		d.note("the service has one port, so that no profile is to be had")
 	}
 	x.listeners(d, j)
-	return d.close("%d questions for debug endpoints: none is answered on the public port, profiles are on the admin port", asked)
+	return d.close("%d questions for debug endpoints: none is answered on the public port, profiles are on the admin port",
+		asked)
 }
 
 // listeners holds what listens against what the subject names.

@@ -194,8 +194,8 @@ traffic:
 bad.yaml:3:1: the service has neither build nor command; expected build: {package: ./cmd/…} or command: […]
     3 | service:
       | ^
-bad.yaml:4:3: unknown key "comand"; expected command, build, env, ports, args, ` +
-		`balancer, before, dir, files, stop, liveness, metrics, startup, readiness, replicas or start_within
+bad.yaml:4:3: unknown key "comand"; expected command, build, container, env, ports, ` +
+		`args, balancer, before, dir, files, stop, liveness, metrics, startup, readiness, replicas or start_within
     4 |   comand: [x]
       |   ^
 bad.yaml:5:13: found "two"; expected a whole number
