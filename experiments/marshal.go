@@ -54,7 +54,12 @@ func encodeStep(s Step) (any, error) {
 		key   string
 		value any
 		set   bool
-	}{{"at", s.At.String(), s.At != 0}, {"after", s.After, s.After != ""}, {"for", s.For.String(), s.For != 0}, {"on", s.On, s.On != ""}} {
+	}{
+		{"at", s.At.String(), s.At != 0},
+		{"after", s.After, s.After != ""},
+		{"for", s.For.String(), s.For != 0},
+		{"on", s.On, s.On != ""},
+	} {
 		if text, ok := s.expressions[d.key]; ok {
 			d.value, d.set = text, true
 		}

@@ -72,8 +72,8 @@ func TestRollTo(t *testing.T) {
 		rolled  []string
 	}{
 		"half": {
-			roll: RollTo{Version: "next", Replicas: 1}, want: []string{"orders-1 use next", "orders-1 terminate", "orders-1 start"},
-			rolled: []string{"orders-1 next "},
+			roll: RollTo{Version: "next", Replicas: 1},
+			want: []string{"orders-1 use next", "orders-1 terminate", "orders-1 start"}, rolled: []string{"orders-1 next "},
 		},
 		"the rest": {
 			roll: RollTo{Version: "next"}, version: "next",

@@ -164,8 +164,11 @@ func TestHoldConnections(t *testing.T) {
 		"left open": {all, nil, map[string]int{
 			"idle": 2, "silent": 1, "unfinished": 1, "slow-head": 1, "slow-body": 1,
 		}},
-		"idle closed":      {HoldConnections{Idle: 3}, closes, map[string]int{"idle closed": 3}},
-		"unfinished reset": {HoldConnections{Idle: 1, Unfinished: 2}, resets, map[string]int{"idle closed reset": 1, "unfinished closed reset": 2}},
+		"idle closed": {HoldConnections{Idle: 3}, closes, map[string]int{"idle closed": 3}},
+		"unfinished reset": {
+			HoldConnections{Idle: 1, Unfinished: 2}, resets,
+			map[string]int{"idle closed reset": 1, "unfinished closed reset": 2},
+		},
 		"body refused": {
 			HoldConnections{SlowBodies: 2, Every: time.Hour}, refuses, map[string]int{"slow-body closed 408": 2},
 		},

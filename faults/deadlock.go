@@ -151,10 +151,12 @@ func pounce(ctx context.Context, conn *pgx.Conn, name string, found *atomic.Bool
 
 // ended is the error, unless it came because the context ended.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // Witness wants the deadlock.

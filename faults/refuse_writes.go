@@ -14,9 +14,9 @@ import (
 
 // RefuseWrites makes a Postgres database refuse the service's writes with an
 // SQLSTATE of one's choice: a trigger raises it, when a statement writes or only
-// when the transaction commits. It needs no wire tap, and counts each attempt. Attempts are counted by a sequence, which goes
-// on counting when they are rolled back; a transaction that was let through once
-// is not refused again.
+// when the transaction commits. It needs no wire tap, and counts each attempt:
+// by a sequence, which goes on counting when attempts are rolled back; a
+// transaction that was let through once is not refused again.
 //
 // The triggers, their function and their sequences are in a schema that carries
 // the run's id, and go with it. Creating them waits for open transactions on the

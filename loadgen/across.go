@@ -29,7 +29,7 @@ type ReadAcross struct {
 // are recorded as requests, writes for the ledger too, and each read as a
 // [journal.CrossRead].
 func (a ReadAcross) Run(ctx context.Context, rec journal.Recorder) error {
-	r, err := a.begin(ctx, rec)
+	r, err := a.begin(rec)
 	if err != nil {
 		return fmt.Errorf("read across %q: %w", a.Name, err)
 	}
@@ -39,7 +39,7 @@ func (a ReadAcross) Run(ctx context.Context, rec journal.Recorder) error {
 		if err := sleepUntil(ctx, start.Add(a.For*time.Duration(n)/time.Duration(a.Writes))); err != nil {
 			return err
 		}
-		if err := r.once(uint64(n)); err != nil {
+		if err := r.once(ctx, uint64(n)); err != nil {
 			return fmt.Errorf("read across %q: %w", a.Name, err)
 		}
 	}
@@ -54,7 +54,7 @@ type across struct {
 	seq    uint64
 }
 
-func (a ReadAcross) begin(ctx context.Context, rec journal.Recorder) (*across, error) {
+func (a ReadAcross) begin(rec journal.Recorder) (*across, error) {
 	if len(a.Places) < 2 || a.Writes < 1 {
 		return nil, fmt.Errorf("%d writes at %d replicas; there must be a write, and two replicas", a.Writes, len(a.Places))
 	}
@@ -76,7 +76,7 @@ func (a ReadAcross) begin(ctx context.Context, rec journal.Recorder) (*across, e
 	}
 	r, err := Resubmission{
 		Name: a.Name, RunID: a.RunID, Source: a.Source, Places: a.Places, Keys: 1, AtOnce: 2, Timeout: a.Timeout,
-	}.begin(ctx, rec)
+	}.begin(rec)
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +89,13 @@ func (q *request) gives(other *request) bool {
 }
 
 // once writes at one replica and reads at all others.
-func (a *across) once(n uint64) error {
+func (a *across) once(ctx context.Context, n uint64) error {
 	writer := int(n % uint64(len(a.engines)))
 	target, err := a.writes.Target(a.Name, n)
 	if err != nil {
 		return err
 	}
-	request, answer := a.send(a.engines[writer], target)
+	request, answer := a.send(ctx, a.engines[writer], target)
 	a.engines[writer].ledger(request, target, answer)
 	if !request.OK {
 		return nil // that the write failed is in the request
@@ -115,7 +115,7 @@ func (a *across) once(n uint64) error {
 			if reader == writer || !target.request.gives(q) {
 				continue
 			}
-			if err := a.read(writer, reader, q, given); err != nil {
+			if err := a.read(ctx, writer, reader, q, given); err != nil {
 				return err
 			}
 		}
@@ -123,12 +123,12 @@ func (a *across) once(n uint64) error {
 	return nil
 }
 
-func (a *across) read(writer, reader int, q *request, given map[string]string) error {
+func (a *across) read(ctx context.Context, writer, reader int, q *request, given map[string]string) error {
 	target, err := a.Source.picking(q, a.seq, given)
 	if err != nil {
 		return err
 	}
-	request, _ := a.send(a.engines[reader], target)
+	request, _ := a.send(ctx, a.engines[reader], target)
 	a.rec.Record(journal.Entry{At: request.Done, On: a.Name, Body: journal.CrossRead{
 		Writer: a.Places[writer].Name, Reader: a.Places[reader].Name, Route: q.Name, Attack: a.Name, Seq: request.Seq,
 		OK: request.OK, Code: request.Code, Err: request.Err,
@@ -137,11 +137,11 @@ func (a *across) read(writer, reader int, q *request, given map[string]string) e
 }
 
 // send sends one request and records it.
-func (a *across) send(e *engine, t Target) (journal.Request, []byte) {
+func (a *across) send(ctx context.Context, e *engine, t Target) (journal.Request, []byte) {
 	r := journal.Request{Seq: a.seq, Attack: a.Name, Route: t.Route, Due: a.rec.Now()}
 	a.seq++
 	e.sent.Add(1)
-	answer := e.send(&r, t, hit{seq: r.Seq})
+	answer := e.send(ctx, &r, t, hit{seq: r.Seq})
 	a.rec.Request(r)
 	return r, answer
 }

@@ -131,8 +131,8 @@ func (x *exchange) end() (conns int, reused bool) {
 
 // send does one exchange and fills the record in. It returns the answer's body
 // where somebody wants to read it.
-func (e *engine) send(r *journal.Request, t Target, h hit) []byte {
-	ctx, stop := context.WithTimeout(e.ctx, e.client.Timeout)
+func (e *engine) send(ctx context.Context, r *journal.Request, t Target, h hit) []byte {
+	ctx, stop := context.WithTimeout(ctx, e.client.Timeout)
 	defer stop()
 	hangUp := context.CancelCauseFunc(nil)
 	if e.client.HangUpAfter > 0 {

@@ -46,7 +46,7 @@ const keysAtOnce = 3
 // Run submits until all keys are done or the context ends. Every submission is
 // recorded as a request, as a write and as a [journal.Submission].
 func (s Resubmission) Run(ctx context.Context, rec journal.Recorder) error {
-	r, err := s.begin(ctx, rec)
+	r, err := s.begin(rec)
 	if err != nil {
 		return fmt.Errorf("resubmit %q: %w", s.Name, err)
 	}
@@ -60,7 +60,7 @@ func (s Resubmission) Run(ctx context.Context, rec journal.Recorder) error {
 		if err := sleepUntil(ctx, start.Add(s.For*time.Duration(n)/time.Duration(total))); err != nil {
 			return errors.Join(err, keys.Wait())
 		}
-		keys.Go(func() error { return r.submitKey(key, n%2 == 1) })
+		keys.Go(func() error { return r.submitKey(ctx, key, n%2 == 1) })
 	}
 	return keys.Wait()
 }
@@ -83,7 +83,7 @@ type resubmitter struct {
 	rec     journal.Recorder
 }
 
-func (s Resubmission) begin(ctx context.Context, rec journal.Recorder) (*resubmitter, error) {
+func (s Resubmission) begin(rec journal.Recorder) (*resubmitter, error) {
 	if len(s.Places) == 0 || s.Keys <= 0 || s.AtOnce < 2 {
 		return nil, fmt.Errorf("%d replicas, %d keys and %d submissions at once; all must be positive, the last 2 or more",
 			len(s.Places), s.Keys, s.AtOnce)
@@ -97,9 +97,10 @@ func (s Resubmission) begin(ctx context.Context, rec journal.Recorder) (*resubmi
 		if err != nil {
 			return nil, err
 		}
-		e.ctx, e.cancel = context.WithCancel(ctx)
 		e.keep = true
-		e.plan = journal.Attack{Pacer: fmt.Sprintf("%d keys, submitted again", 2*s.Keys), For: s.For, Timeout: e.client.Timeout}
+		e.plan = journal.Attack{
+			Pacer: fmt.Sprintf("%d keys, submitted again", 2*s.Keys), For: s.For, Timeout: e.client.Timeout,
+		}
 		r.engines = append(r.engines, e)
 	}
 	r.engines[0].begin()
@@ -117,14 +118,13 @@ func (r *resubmitter) end() {
 	closing := r.engines[0].plan
 	for _, e := range r.engines {
 		closing.Sent += e.sent.Load()
-		e.cancel()
 		e.trans.CloseIdleConnections()
 	}
 	r.rec.Record(journal.Entry{On: r.Name, Body: closing})
 }
 
 // submitKey does all that is done with one key.
-func (r *resubmitter) submitKey(key uint64, race bool) error {
+func (r *resubmitter) submitKey(ctx context.Context, key uint64, race bool) error {
 	of := r.Of
 	if of == "" {
 		of = r.Name
@@ -137,35 +137,35 @@ func (r *resubmitter) submitKey(key uint64, race bool) error {
 	number := func(n uint64) uint64 { return key*(last+1) + n }
 	switch {
 	case r.Of != "":
-		r.submit(target, number(0), journal.SubmittedAgain)
+		r.submit(ctx, target, number(0), journal.SubmittedAgain)
 	case race:
 		var together sync.WaitGroup
 		for n := range uint64(r.AtOnce) {
-			together.Go(func() { r.submit(target.clone(), number(n), journal.SubmittedAtOnce) })
+			together.Go(func() { r.submit(ctx, target.clone(), number(n), journal.SubmittedAtOnce) })
 		}
 		together.Wait()
-		r.submit(target, number(last), journal.SubmittedAgain)
+		r.submit(ctx, target, number(last), journal.SubmittedAgain)
 	default:
-		r.submit(target.clone(), number(0), journal.SubmittedFirst)
-		r.submit(target.clone(), number(1), journal.SubmittedAgain)
+		r.submit(ctx, target.clone(), number(0), journal.SubmittedFirst)
+		r.submit(ctx, target.clone(), number(1), journal.SubmittedAgain)
 		other, err := r.Source.otherBody(of, key, target)
 		if err != nil {
 			return err
 		}
 		if other.Body != target.Body {
-			r.submit(other, number(2), journal.SubmittedOther)
+			r.submit(ctx, other, number(2), journal.SubmittedOther)
 		}
 	}
 	return nil
 }
 
 // submit sends once and records what came back.
-func (r *resubmitter) submit(t Target, seq uint64, form string) {
+func (r *resubmitter) submit(ctx context.Context, t Target, seq uint64, form string) {
 	at := int((seq/uint64(r.AtOnce+2) + seq) % uint64(len(r.engines)))
 	e := r.engines[at]
 	e.sent.Add(1)
 	request := journal.Request{Seq: seq, Attack: r.Name, Route: t.Route, Due: r.rec.Now()}
-	answer := e.send(&request, t, hit{seq: seq})
+	answer := e.send(ctx, &request, t, hit{seq: seq})
 	e.rec.Request(request)
 	e.ledger(request, t, answer)
 	done := journal.Submission{

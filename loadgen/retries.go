@@ -45,14 +45,14 @@ func (t Retries) patience(timeout time.Duration) time.Duration {
 func (e *engine) ask(r *journal.Request, t Target, h hit) []byte {
 	retries := e.client.Retries
 	if retries.Most == 0 {
-		return e.send(r, t, h)
+		return e.send(e.ctx, r, t, h)
 	}
 	draws, header, first := e.draws(h.seq), t.Header, journal.Instant(0)
 	for try := 1; ; try++ {
 		*r = journal.Request{Seq: r.Seq, Attack: r.Attack, Route: r.Route, Due: r.Due, Tries: try}
 		t.Header = header.Clone()
 		e.tries.Add(1)
-		answer := e.send(r, t, h)
+		answer := e.send(e.ctx, r, t, h)
 		if try == 1 {
 			first = r.Sent
 		}

@@ -124,9 +124,11 @@ func TestWaitsAreFullJitter(t *testing.T) {
 		t.Error("the same seed gave other waits")
 	}
 	slices.Sort(first)
-	for share, want := range map[float64]time.Duration{0.1: 10, 0.5: 50, 0.9: 90} {
+	for share, want := range map[float64]time.Duration{
+		0.1: 10 * time.Millisecond, 0.5: 50 * time.Millisecond, 0.9: 90 * time.Millisecond,
+	} {
 		got := first[int(share*200)]
-		if got < (want-10)*time.Millisecond || got > (want+10)*time.Millisecond {
+		if (got - want).Abs() > 10*time.Millisecond {
 			t.Errorf("the %v quantile of the waits is %v", share, got)
 		}
 	}

@@ -144,8 +144,8 @@ func (x *matrix) of(name string) (cells []tried) {
 func (x *matrix) write(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries in " +
-		"`.cache/matrix.json`, and not by hand.\n\n" +
+	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries " +
+		"in `.cache/matrix.json`, and not by hand.\n\n" +
 		"## Mutants, each with the experiment that must catch it\n\n" +
 		"*Caught*: the verdict was *failed*, and the detector named was violated. *Also violated*: what else was found in " +
 		"the same runs, and why. *Elsewhere*: other experiments that were tried, with what they found.\n\n" +
@@ -155,7 +155,8 @@ func (x *matrix) write(t *testing.T) {
 		own, elsewhere := x.row(m)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector, own, elsewhere)
 	}
-	b.WriteString("\n## The good service\n\n| experiment | tried | passed | failed | inconclusive |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## The good service\n\n| experiment | tried | passed | failed | inconclusive " +
+		"|\n|---|---|---|---|---|\n")
 	for _, e := range catalogue.All() {
 		n := map[experiments.Outcome]int{}
 		all := 0

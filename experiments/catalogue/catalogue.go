@@ -23,20 +23,6 @@ var files embed.FS
 // database (data), and of containers.
 var purposes = []string{"main", "behaviour", "data", "container"}
 
-// order is that in which a trial tries them: the quick ones first, so that the
-// first verdict is soon there. Those that are not in it come last.
-var order = []string{
-	"http-slow", "postgres-slow", "redis-down", "crash", "http-down", "http-flaky", "http-hangs",
-	"http-contained", "postgres-down", "pool-exhausted", "overload", "metastability", "graceful-shutdown", "rolling-restart",
-	"drain-deadline", "http-abandoned", // these two beside each other
-	"slow-clients", "rate-limit", // and these two
-	"both-hang",
-	"duplicate-submits",
-	"cut-results", "lost-commits",
-	"transactions", "serialization", "postgres-errors", "failover",
-	"slow-start", "restart-storm", "http-in-step", "http-refuses", "odd-callers",
-}
-
 var load = sync.OnceValues(func() ([]experiments.Experiment, error) {
 	names, err := fs.Glob(files, "*.yaml")
 	if err != nil {

@@ -56,8 +56,8 @@ func TestCardinality(t *testing.T) {
 			func(i int) []string { return []string{"route", fmt.Sprint("/orders/", i)} },
 			nothing,
 			Violated,
-			`label route of http_request_duration_seconds gained 300 values over 300 requests with something varying in them (such as ` +
-				`"/orders/100", "/orders/101"`,
+			`label route of http_request_duration_seconds gained 300 values over 300 requests with something varying in them ` +
+				`(such as "/orders/100", "/orders/101"`,
 		},
 		{"10 values more", 400, gaining(10), nothing, Held, ""},
 		{"11 values more", 400, gaining(11), nothing, Violated, "gained 11 values"},

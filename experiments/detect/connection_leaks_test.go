@@ -72,8 +72,10 @@ func TestConnectionLeaks(t *testing.T) {
 		"good answers": {10, 10, 0, func(m *made) {
 			m.change(func(r *journal.Request) { r.OK, r.Code = true, 201 })
 		}, Unknown, "0 failed while refused was in force"},
-		"one census": {10, 10, 0, func(m *made) { m.header.Method[2].Action = "outage" }, Unknown, "one before and one after"},
-		"no fault":   {10, 10, 0, func(m *made) { m.header.Method[1].Class = "probe" }, Unknown, "no fault between"},
+		"one census": {10, 10, 0, func(m *made) {
+			m.header.Method[2].Action = "outage"
+		}, Unknown, "one before and one after"},
+		"no fault": {10, 10, 0, func(m *made) { m.header.Method[1].Class = "probe" }, Unknown, "no fault between"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := leakMade(tt.before, tt.after, tt.inUse)

@@ -55,7 +55,8 @@ func (c *Container) image(d *docket, e journal.Entry, i journal.Image) {
 		bounded("tools", float64(len(i.Tools)), "1", "<=", 0, i.Layers),
 		bounded("secrets", float64(len(i.Secrets)), "1", "<=", 0, i.Layers))
 	if largest := orDefault(c.LargestMB, 100); size > largest {
-		d.note("the image has %.0f MB, above %.0f: a final stage FROM scratch holds the program and its certificates", size, largest)
+		d.note("the image has %.0f MB, above %.0f: a final stage FROM scratch holds the program and its certificates",
+			size, largest)
 	}
 	if superuser(i.User) {
 		d.point(seen(e, "USER %q", i.User))
@@ -107,6 +108,7 @@ func confinedReplica(d *docket, e journal.Entry, r journal.Confined) {
 	if r.Killed {
 		d.point(seen(e, "process 1 (%s) went on for %v after the stop signal", r.Program, brief(r.Ended)))
 		d.against("promised to hear the stop signal; %s after it, process 1 (%s) had to be killed: write the Dockerfile's "+
-			"ENTRYPOINT in its exec form, so that the service itself is process 1", brief(r.Ended), orDefault(r.Program, "unknown"))
+			"ENTRYPOINT in its exec form, so that the service itself is process 1",
+			brief(r.Ended), orDefault(r.Program, "unknown"))
 	}
 }

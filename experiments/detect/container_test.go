@@ -53,7 +53,9 @@ func TestContainer(t *testing.T) {
 		"writes": {func(_ *journal.Image, c *journal.Confined) {
 			c.Ready, c.Err = false, "read-only file system"
 		}, Violated, "read-only file system"},
-		"deaf":   {func(_ *journal.Image, c *journal.Confined) { c.Killed, c.Program = true, "sh" }, Violated, "(sh) had to be killed"},
+		"deaf": {func(_ *journal.Image, c *journal.Confined) {
+			c.Killed, c.Program = true, "sh"
+		}, Violated, "(sh) had to be killed"},
 		"unread": {func(i *journal.Image, _ *journal.Confined) { i.Err = "no such image" }, Unknown, "could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -156,9 +156,9 @@ func (p *Containment) refused(d *docket, s faultStep, end journal.Window, perReq
 	d.add(bounded("calls_per_request_4xx", perRequest, "1", ">=", stillAsked, offered))
 	switch {
 	case s.window.Length() < containedOver+containedLead || offered < fewestBaseline:
-		d.doubt("step %q lasted %v, with %d requests that use %s in its last %v; %v and %d are needed to see whether a breaker "+
-			"counts 4xx", s.Name, brief(s.window.Length()), offered, s.Target, containedOver, containedOver+containedLead,
-			fewestBaseline)
+		d.doubt("step %q lasted %v, with %d requests that use %s in its last %v; %v and %d are needed to see whether a "+
+			"breaker counts 4xx", s.Name, brief(s.window.Length()), offered, s.Target, containedOver,
+			containedOver+containedLead, fewestBaseline)
 	case perRequest < stillAsked:
 		d.against("%s answered 4xx, which is the caller's fault, and was asked only %.2g times per request between %v and "+
 			"%v: do not count 4xx as failures of the dependency", s.Target, perRequest, end.From, end.To)

@@ -79,8 +79,8 @@ func (f *Failover) judge(d *docket, j journal.Journal, s journal.Step) {
 		bounded("success_afterwards", ratio(hit.good, hit.after), "1", ">=", share, hit.after))
 	if hit.early > bound {
 		d.point(hit.first)
-		d.against("of %d connections that were ended at %v, with %d requests under way, %d requests failed: a dead connection "+
-			"is to be found and replaced, not handed out again", before, at, hit.inFlight, hit.early)
+		d.against("of %d connections that were ended at %v, with %d requests under way, %d requests failed: a dead "+
+			"connection is to be found and replaced, not handed out again", before, at, hit.inFlight, hit.early)
 	}
 	if hit.late > 0 {
 		d.point(hit.lateAt)
@@ -107,7 +107,8 @@ type endedHits struct {
 func tellEnded(j journal.Journal, at, end journal.Instant) endedHits {
 	var t endedHits
 	run := j.Header().Run
-	for r := range hits(j, span{windows: []journal.Window{{From: max(at.Add(-time.Minute), 0), To: end}}}, anyAttack, nil) {
+	around := span{windows: []journal.Window{{From: max(at.Add(-time.Minute), 0), To: end}}}
+	for r := range hits(j, around, anyAttack, nil) {
 		if r.Dropped || r.Done < at {
 			continue
 		}

@@ -34,12 +34,14 @@ func TestLeastPrivilege(t *testing.T) {
 		"owner": {func(p *journal.Privileges) {
 			p.Owns, p.Owned = 2, []string{"public.items", "public.orders"}
 		}, Violated, "owns 2 tables (public.items, public.orders)"},
-		"schema": {func(p *journal.Privileges) { p.Creates, p.Refused = []string{"schema public"}, "" }, Violated, "may create"},
-		"files":  {func(p *journal.Privileges) { p.Server = []string{"pg_write_server_files"} }, Violated, "has pg_write"},
-		"tried":  {func(p *journal.Privileges) { p.Refused = "" }, Violated, "could create a table"},
-		"other":  {func(p *journal.Privileges) { p.Refused = "53100" }, Unknown, "failed with 53100"},
-		"not":    {func(p *journal.Privileges) { p.Tried, p.Refused = false, "" }, Unknown, "was not tried"},
-		"error":  {func(p *journal.Privileges) { p.Err = "refused" }, Unknown, "did not say what app_service may do"},
+		"schema": {func(p *journal.Privileges) {
+			p.Creates, p.Refused = []string{"schema public"}, ""
+		}, Violated, "may create"},
+		"files": {func(p *journal.Privileges) { p.Server = []string{"pg_write_server_files"} }, Violated, "has pg_write"},
+		"tried": {func(p *journal.Privileges) { p.Refused = "" }, Violated, "could create a table"},
+		"other": {func(p *journal.Privileges) { p.Refused = "53100" }, Unknown, "failed with 53100"},
+		"not":   {func(p *journal.Privileges) { p.Tried, p.Refused = false, "" }, Unknown, "was not tried"},
+		"error": {func(p *journal.Privileges) { p.Err = "refused" }, Unknown, "did not say what app_service may do"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wants(t, judged(t, "least_privilege", roleMade(tt.edit)()), tt.outcome, tt.reason)

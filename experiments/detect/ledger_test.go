@@ -75,7 +75,10 @@ func TestLedger(t *testing.T) {
 		want  Outcome
 		says  string
 	}{
-		{"all there", func() *books { return goodBooks().close() }, Held, "of 10 acknowledged writes 0 are lost and 0 changed"},
+		{
+			"all there", func() *books { return goodBooks().close() }, Held,
+			"of 10 acknowledged writes 0 are lost and 0 changed",
+		},
 		{"lost", func() *books {
 			b := goodBooks()
 			b.write(journal.Acknowledged, 201, 0)

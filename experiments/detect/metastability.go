@@ -84,13 +84,13 @@ func (m *Metastability) Detect(j journal.Journal) Finding {
 	if why := c.unfit(p); why != "" {
 		return d.unknown("%s", why)
 	}
-	return p.verdict(d, j, c)
+	return p.verdict(d, c)
 }
 
 // Enough is the finding itself: it is unknown until enough has been seen.
 func (m *Metastability) Enough(j journal.Journal, _ string) Finding { return m.Detect(j) }
 
-func (m *Metastability) verdict(d *docket, j journal.Journal, c *crowd) Finding {
+func (m *Metastability) verdict(d *docket, c *crowd) Finding {
 	gone := c.gone
 	watched := c.watched()
 	down := c.lastBad() // how long after the trigger's end the last bad window ended

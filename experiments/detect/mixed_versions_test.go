@@ -69,7 +69,8 @@ func crossReads(m *journal.Memory, o rollout) {
 	pair := []string{"orders-1", "orders-2"}
 	for i := range 2 * o.reads {
 		read := journal.CrossRead{
-			Writer: pair[i%2], Reader: pair[(i+1)%2], Route: "list", Attack: "read_across-2", Seq: uint64(i), OK: true, Code: 200,
+			Writer: pair[i%2], Reader: pair[(i+1)%2], Route: "list", Attack: "read_across-2", Seq: uint64(i),
+			OK: true, Code: 200,
 		}
 		if o.read != nil && !o.read(read.Writer) {
 			read.OK, read.Code = false, 500

@@ -64,7 +64,9 @@ func TestNestedDeadline(t *testing.T) {
 			m.change(func(r *journal.Request) { r.Sent, r.Done = r.Due+secs(0.3), r.Due+secs(3.1) })
 		}, Unknown, "came a little later"},
 		{"tied by traces", 2, editCalls(func(c *journal.Call) { c.RequestID = "" }), Held, "told by their ids"},
-		{"not tied", 2, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Held, "by their time alone"},
+		{"not tied", 2, editCalls(func(c *journal.Call) {
+			c.RequestID, c.Traceparent = "", ""
+		}), Held, "by their time alone"},
 		{"not tied, the sum", 6.5, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Violated, ""},
 		{
 			"not tied and over at once", 0.3, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Unknown,

@@ -43,8 +43,8 @@ func (s *Shedding) Enough(j journal.Journal, step string) Finding {
 	case troubles.sure == Violated:
 		return d.violated("enough was seen of %q: %s of its hits or more fail or wait", step, pct(badTroubles))
 	case goodput.sure == Held && troubles.sure == Held && hits >= fewestHits:
-		return d.held("enough was seen of %q: good answers in time come at %s of the capacity or more, and %s of the hits or "+
-			"fewer fail or wait", step, pct(goodShare), pct(goodTroubles))
+		return d.held("enough was seen of %q: good answers in time come at %s of the capacity or more, and %s of the hits "+
+			"or fewer fail or wait", step, pct(goodShare), pct(goodTroubles))
 	}
 	return d.unknown("not enough was seen of %q", step)
 }

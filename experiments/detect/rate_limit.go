@@ -59,8 +59,8 @@ func (p *RateLimit) Detect(j journal.Journal) Finding {
 	d := open("rate_limit")
 	h := j.Header()
 	if h.Promises.RateLimit <= 0 {
-		return d.notApplicable("the promises do not say how often one caller may ask (looked for: rate_limit, and who is told " +
-			"apart by what, in traffic.callers)")
+		return d.notApplicable("the promises do not say how often one caller may ask (looked for: rate_limit, and who is " +
+			"told apart by what, in traffic.callers)")
 	}
 	flood, ok := askedIn(j, cmp.Or(p.Flood, "flood"))
 	if !ok {
@@ -129,7 +129,8 @@ func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy) {
 	case float64(c.accepted) > most:
 		d.against("%s: hold each caller to a limit of its own", said)
 	case share(c.others(), c.sent) > otherwiseBearable && c.refused == 0:
-		d.against("%s; the others ended with %v, and none with 429, which tells a caller whose fault it is", said, c.otherwise)
+		d.against("%s; the others ended with %v, and none with 429, which tells a caller whose fault it is",
+			said, c.otherwise)
 	case share(c.others(), c.sent) > otherwiseBearable:
 		d.doubt("%d of %d requests of the flood ended otherwise than taken or refused (%v)", c.others(), c.sent,
 			c.otherwise)

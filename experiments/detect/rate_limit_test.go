@@ -79,12 +79,19 @@ func TestRateLimit(t *testing.T) {
 			})
 		}, Violated, "none with 429"},
 		{"overloaded", 220, 220, edit("flood", 20, unavailable), Unknown, "ended otherwise than taken or refused"},
-		{"disguise overloaded", 220, 220, edit("disguised", 20, unavailable), Unknown, "with made-up addresses ended otherwise"},
+		{
+			"disguise overloaded", 220, 220, edit("disguised", 20, unavailable), Unknown,
+			"with made-up addresses ended otherwise",
+		},
 		{"no flood", 220, 220, func(m *made) {
 			m.entries, m.requests = nil, nil
 		}, Unknown, `no attack called "flood"`},
-		{"limit too high for it", 700, 700, func(m *made) { m.header.Promises.RateLimit = 70 }, Unknown, "are too few to try"},
-		{"no disguise", 220, 220, edit("disguised", 1, func(r *journal.Request) { r.Dropped = true }), Unknown, "sent 0 requests"},
+		{"limit too high for it", 700, 700, func(m *made) {
+			m.header.Promises.RateLimit = 70
+		}, Unknown, "are too few to try"},
+		{"no disguise", 220, 220, edit("disguised", 1, func(r *journal.Request) {
+			r.Dropped = true
+		}), Unknown, "sent 0 requests"},
 		{"burst not said", 220, 220, func(m *made) { m.header.Promises.RateBurst = 0 }, Held, "and 20 at once"},
 		{"not promised", 220, 220, func(m *made) { m.header.Promises.RateLimit = 0 }, NotApplicable, "traffic.callers"},
 	} {

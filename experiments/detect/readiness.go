@@ -110,8 +110,9 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 	q.truth(d, j)
 	q.steadily(d, j)
 	if judged == 0 {
-		return d.close("readiness was answered %s times from memory, or nearly so: its probes added at most %s calls a second "+
-			"of dependencies", samplesOf(d.Quantities, "readiness_calls_added"), valueOf(d.Quantities, "readiness_calls_added"))
+		return d.close("readiness was answered %s times from memory, or nearly so: its probes added at most %s calls a "+
+			"second of dependencies", samplesOf(d.Quantities, "readiness_calls_added"),
+			valueOf(d.Quantities, "readiness_calls_added"))
 	}
 	if spared == judged {
 		return d.close("readiness stayed good in %d step(s) that made a soft dependency unusable", judged)
@@ -179,7 +180,8 @@ func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) r
 			d.point(a.odd)
 		}
 	case !carries(j.Header(), s.Target):
-		d.note("half of the traffic or more does without %s, so whether to turn unready for its sake was not judged", s.Target)
+		d.note("half of the traffic or more does without %s, so whether to turn unready for its sake was not judged",
+			s.Target)
 	default:
 		p.hard(d, j, s, until, a)
 	}
@@ -235,8 +237,8 @@ func (p *Readiness) serves(d *docket, j journal.Journal, s faultStep, w journal.
 	}
 	d.add(bounded("ready_again_success_ratio", ratio(c.ok, c.sent), "1", ">=", p.Success, c.sent))
 	if _, upper := wilson(c.ok, c.sent); upper < p.Success {
-		d.against("all replicas said again that they were ready at %v, after %s was back; only %s of %d requests from then on "+
-			"succeeded (%s): be ready when they do", w.From, s.Target, pctSeen(ratio(c.ok, c.sent)), c.sent, c.answers)
+		d.against("all replicas said again that they were ready at %v, after %s was back; only %s of %d requests from then "+
+			"on succeeded (%s): be ready when they do", w.From, s.Target, pctSeen(ratio(c.ok, c.sent)), c.sent, c.answers)
 	}
 }
 

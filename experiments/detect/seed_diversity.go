@@ -83,8 +83,8 @@ func (p *SeedDiversity) Detect(j journal.Journal) Finding {
 	from := originsOf(j, append(slices.Clone(alone), together...))
 	p.correlated(d, alone, from, again)
 	p.inStep(d, together, from, again)
-	return d.close("the waits of %d replicas are independent (r at most %s of %s pairs), and of %s calls that failed in the "+
-		"same instant at most %s of all were tried again within %v", len(alone), valueOf(d.Quantities, "correlation_max"),
+	return d.close("the waits of %d replicas are independent (r at most %s of %s pairs), and of %s calls that failed in "+
+		"the same instant at most %s of all were tried again within %v", len(alone), valueOf(d.Quantities, "correlation_max"),
 		samplesOf(d.Quantities, "correlation_max"), samplesOf(d.Quantities, "again_together"),
 		valueOf(d.Quantities, "again_together"), stepWindow)
 }
@@ -152,8 +152,8 @@ func (p *SeedDiversity) correlated(d *docket, alone []string, from map[string]or
 		}
 	}
 	if told == 0 {
-		d.doubt("the calls carry neither the request id nor the trace id of the requests they were made for, so it cannot be " +
-			"told which replica made them; have the service pass X-Request-Id or traceparent on")
+		d.doubt("the calls carry neither the request id nor the trace id of the requests they were made for, so it cannot " +
+			"be told which replica made them; have the service pass X-Request-Id or traceparent on")
 		return
 	}
 	most, pairs := math.Inf(-1), 0
@@ -229,8 +229,8 @@ func (p *SeedDiversity) inStep(d *docket, together []string, from map[string]ori
 	over := failed[len(failed)*9/10].Sub(failed[len(failed)/10])
 	switch {
 	case share > bound:
-		d.against("promised retries spread at random; of %d calls that failed in the same instant %s were tried again within "+
-			"%v of each other: wait for a random part of the backoff", len(second), pct(share), stepWindow)
+		d.against("promised retries spread at random; of %d calls that failed in the same instant %s were tried again "+
+			"within %v of each other: wait for a random part of the backoff", len(second), pct(share), stepWindow)
 	case over > failedOver:
 		d.doubt("the calls that were to fail in the same instant failed over %v", brief(over))
 	}

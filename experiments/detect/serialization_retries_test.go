@@ -65,8 +65,10 @@ func TestSerializationRetries(t *testing.T) {
 		outcome Outcome
 		reason  string
 	}{
-		"good":  {goodPolicy, none, Held, "with 3 attempts at most"},
-		"never": {edited(func(p *policy) { p.attempts = 1 }), none, Violated, "were not repeated to their end (the first: 40001;"},
+		"good": {goodPolicy, none, Held, "with 3 attempts at most"},
+		"never": {edited(func(p *policy) {
+			p.attempts = 1
+		}), none, Violated, "were not repeated to their end (the first: 40001;"},
 		"twice": {edited(func(p *policy) { p.attempts = 2 }), none, Violated, "40001, 40001;"},
 		"not at COMMIT": {edited(func(p *policy) {
 			p.refused = func(a journal.Attempt) bool { return serialization(a.Code) && !a.Commit }
@@ -82,7 +84,10 @@ func TestSerializationRetries(t *testing.T) {
 			m.at(20.1, "db", journal.Attempt{N: 99, Code: "40001"})
 		}, Violated, "took 7s"},
 		"nothing counted": {goodPolicy, without[journal.Attempt], Unknown, "only 0 requests of at-statements"},
-		"no step":         {goodPolicy, func(m *made) { m.header.Method = nil; m.entries = nil }, Unknown, "no refuse_writes step"},
+		"no step": {goodPolicy, func(m *made) {
+			m.header.Method = nil
+			m.entries = nil
+		}, Unknown, "no refuse_writes step"},
 		"overlapping": {goodPolicy, func(m *made) {
 			m.change(func(r *journal.Request) { r.Done = r.Sent + secs(1) })
 		}, Unknown, "overlapped"},

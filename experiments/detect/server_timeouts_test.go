@@ -70,7 +70,9 @@ func TestServerTimeouts(t *testing.T) {
 		{"head left open", of(journal.SlowHead, leftOpen), Violated, "whose request's head comes a line at a time"},
 		{"body left open", of(journal.SlowBody, leftOpen), Violated, "set ReadTimeout"},
 		{"idle left open", of(journal.Idle, leftOpen), Violated, "set IdleTimeout"},
-		{"idle closed late", of(journal.Idle, func(c *journal.Connection) { c.After = 19001 * ms }), Violated, "5 were closed later"},
+		{"idle closed late", of(journal.Idle, func(c *journal.Connection) {
+			c.After = 19001 * ms
+		}), Violated, "5 were closed later"},
 		{"idle closed just in time", of(journal.Idle, func(c *journal.Connection) { c.After = 19 * time.Second }), Held, ""},
 		{"answer given after all", of(journal.SlowReader, givenAll), Violated, "(9.6 MB): set WriteTimeout"},
 		{"answer still coming", of(journal.SlowReader, givenMost), Violated, "5 of 5 readers"},

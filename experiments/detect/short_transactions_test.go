@@ -47,7 +47,9 @@ func TestShortTransactions(t *testing.T) {
 		"no database": {1.5, 0, func(m *made) {
 			m.header.Dependencies = m.header.Dependencies[1:]
 		}, NotApplicable, "no Postgres"},
-		"other routes": {1.5, 0, func(m *made) { m.header.Routes[0].Uses = []string{"payments"} }, Unknown, "only 0 requests"},
+		"other routes": {1.5, 0, func(m *made) {
+			m.header.Routes[0].Uses = []string{"payments"}
+		}, Unknown, "only 0 requests"},
 		"active": {1.5, 1.5, func(m *made) {
 			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
 				for i := range a.Backends {

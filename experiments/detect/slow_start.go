@@ -95,8 +95,8 @@ func (p *SlowStart) Detect(j journal.Journal) Finding {
 		q.ready(d, j, &starts[i])
 	}
 	q.served(d, j, starts)
-	return d.close("%d replica(s) started while a dependency was out lived on, were not ready before it was back, and were "+
-		"so at most %ss after, with no 5xx in %s requests", len(starts), valueOf(d.Quantities, "ready_after_repair"),
+	return d.close("%d replica(s) started while a dependency was out lived on, were not ready before it was back, and "+
+		"were so at most %ss after, with no 5xx in %s requests", len(starts), valueOf(d.Quantities, "ready_after_repair"),
 		samplesOf(d.Quantities, "errors_once_ready"))
 }
 
@@ -307,8 +307,8 @@ func (p *SlowStart) served(d *docket, j journal.Journal, starts []lateStart) {
 	d.add(bounded("errors_once_ready", float64(failed), "1", "==", 0, n))
 	switch {
 	case failed > 0:
-		d.against("promised that who is ready can serve; from %v on, when the first replica was ready, %d of %d requests were "+
-			"answered with 5xx (%s): be ready only when connections, migrations and caches are", from, failed, n, bad)
+		d.against("promised that who is ready can serve; from %v on, when the first replica was ready, %d of %d requests "+
+			"were answered with 5xx (%s): be ready only when connections, migrations and caches are", from, failed, n, bad)
 	case n < p.AtLeast:
 		d.doubt("only %d requests were answered after a replica was ready, and %d are needed", n, p.AtLeast)
 	}

@@ -103,5 +103,6 @@ func TestSlowStart(t *testing.T) {
 var (
 	_ = madeUpAs("slow_start/held-waits", makes(func() *made { return slowMade(26) }, thin(2)))
 	_ = madeUpAs("slow_start/violated-ready-too-early", makes(func() *made { return slowMade(12) }, thin(2)))
-	_ = madeUpAs("slow_start/unknown-not-started", makes(func() *made { return slowMade(26) }, thin(4), without[journal.Started]))
+	_ = madeUpAs("slow_start/unknown-not-started",
+		makes(func() *made { return slowMade(26) }, thin(4), without[journal.Started]))
 )

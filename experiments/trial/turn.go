@@ -110,7 +110,7 @@ func holder(place string) string {
 	if err != nil || unix.Stat(place, &st) != nil {
 		return ""
 	}
-	dev := uint64(st.Dev) //nolint:gosec,unconvert // it is an int32 on macOS
+	dev := uint64(st.Dev) // an int32 on macOS
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(dev), unix.Minor(dev), st.Ino)
 	for line := range strings.Lines(string(locks)) {
 		// 3: FLOCK  ADVISORY  WRITE 4711 fe:00:10361668 0 EOF

@@ -203,12 +203,13 @@ func TestClockAndSecrets(t *testing.T) {
 func TestHangUpAndOpenCalls(t *testing.T) {
 	a, rec := start(t, stubConfig(subject.Route{Name: "slow", Path: "/slow", Latency: time.Minute}))
 	url := "http://" + a.Dependency("payments").ProxyAddress() + "/slow"
+	req := request(t, "POST", url, "body")
 	began := time.Now()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	asked := make(chan error, 1)
 	go func() {
-		resp, err := client(t).Do(request(t, "POST", url, "body").WithContext(ctx))
+		resp, err := client(t).Do(req.WithContext(ctx))
 		if err == nil {
 			resp.Body.Close()
 		}

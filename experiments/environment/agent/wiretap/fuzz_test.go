@@ -147,7 +147,9 @@ func FuzzInterference(f *testing.F) {
 }
 
 func FuzzNormalise(f *testing.F) {
-	for _, s := range []string{"SELECT 'a''b', E'\\'', $1, $$x$$, $t$y$t$ -- c", "/* /* */ */ 1.5e-3", "'", "\"", "$", "$a$", "E'"} {
+	for _, s := range []string{
+		"SELECT 'a''b', E'\\'', $1, $$x$$, $t$y$t$ -- c", "/* /* */ */ 1.5e-3", "'", "\"", "$", "$a$", "E'",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, sql []byte) {
@@ -158,16 +160,19 @@ func FuzzNormalise(f *testing.F) {
 }
 
 func TestNormalise(t *testing.T) {
-	for in, want := range map[string]string{
-		"SELECT  *\n FROM t -- why\nWHERE a = 'x''y' AND b=$1":                            "SELECT * FROM t WHERE a = ? AND b=$1",
-		"INSERT INTO t1 VALUES (12, -1.5e-3, 0x1F, .5)":                                   "INSERT INTO t1 VALUES (?, -?, ?, ?)",
-		`SELECT E'it\'s', b'01', "quoted 'name'" /* a /* b */ */ , $$text$$, $x$ $y$ $x$`: `SELECT ?, ?, "quoted 'name'" , ?, ?`,
-		"SELECT name_1 FROM t WHERE id IN ('a','b') ORDER BY 2 ":                          "SELECT name_1 FROM t WHERE id IN (?,?) ORDER BY ?",
-		"SELECT 'never closed":    "SELECT ?",
-		strings.Repeat("ä", 1000): strings.Repeat("ä", 500),
+	for _, tt := range []struct{ in, want string }{
+		{"SELECT  *\n FROM t -- why\nWHERE a = 'x''y' AND b=$1", "SELECT * FROM t WHERE a = ? AND b=$1"},
+		{"INSERT INTO t1 VALUES (12, -1.5e-3, 0x1F, .5)", "INSERT INTO t1 VALUES (?, -?, ?, ?)"},
+		{
+			`SELECT E'it\'s', b'01', "quoted 'name'" /* a /* b */ */ , $$text$$, $x$ $y$ $x$`,
+			`SELECT ?, ?, "quoted 'name'" , ?, ?`,
+		},
+		{"SELECT name_1 FROM t WHERE id IN ('a','b') ORDER BY 2 ", "SELECT name_1 FROM t WHERE id IN (?,?) ORDER BY ?"},
+		{"SELECT 'never closed", "SELECT ?"},
+		{strings.Repeat("ä", 1000), strings.Repeat("ä", 500)},
 	} {
-		if got := normalise([]byte(in)); got != want {
-			t.Errorf("%q became %q, not %q", in, got, want)
+		if got := normalise([]byte(tt.in)); got != tt.want {
+			t.Errorf("%q became %q, not %q", tt.in, got, tt.want)
 		}
 	}
 }

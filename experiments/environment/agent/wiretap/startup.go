@@ -76,18 +76,13 @@ func (o *opening) greet(ctx context.Context) (bool, error) {
 			o.encrypt()
 			continue
 		}
-		head, err := o.in.Peek(8)
+		packet, err := o.next()
 		if err != nil {
 			return false, err
 		}
-		length := binary.BigEndian.Uint32(head)
-		if length < 8 || length > maxStartup {
+		if packet == nil {
 			o.blind = true
 			return true, nil
-		}
-		packet := make([]byte, length)
-		if _, err := io.ReadFull(o.in, packet); err != nil {
-			return false, err
 		}
 		switch binary.BigEndian.Uint32(packet[4:]) {
 		case sslCode:
@@ -105,6 +100,22 @@ func (o *opening) greet(ctx context.Context) (bool, error) {
 			return o.start(packet)
 		}
 	}
+}
+
+// next takes a packet from before the startup message; nil, and nothing is
+// taken, when what comes is none.
+func (o *opening) next() ([]byte, error) {
+	head, err := o.in.Peek(8)
+	if err != nil {
+		return nil, err
+	}
+	length := binary.BigEndian.Uint32(head)
+	if length < 8 || length > maxStartup {
+		return nil, nil
+	}
+	packet := make([]byte, length)
+	_, err = io.ReadFull(o.in, packet)
+	return packet, err
 }
 
 // answerTLS asks the server too, so that the answer says that it lives.

@@ -391,12 +391,12 @@ func TestCutCommit(t *testing.T) {
 func cutCommit(t *testing.T, mode string, auto bool) {
 	s := withServer(t)
 	admin := s.connect("sslmode=disable")
-	ctx := t.Context()
-	if _, err := admin.Exec(ctx, "DROP TABLE IF EXISTS kept; CREATE TABLE kept (id int)"); err != nil {
+	if _, err := admin.Exec(t.Context(), "DROP TABLE IF EXISTS kept; CREATE TABLE kept (id int)"); err != nil {
 		t.Fatal(err)
 	}
 	s.interfere(faults.Interference{CutCommit: true, Statements: faults.Statements{Match: "insert", FirstN: 1}})
 	put := func(id int) error {
+		ctx := t.Context()
 		c := s.connect("sslmode=disable&default_query_exec_mode=" + mode)
 		if auto {
 			var back int

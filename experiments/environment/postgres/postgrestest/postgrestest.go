@@ -40,7 +40,9 @@ func Start(t testing.TB) string {
 	if err != nil {
 		t.Skip(err)
 	}
-	server.once.Do(func() { server.err = boot(programs) })
+	server.once.Do(func() {
+		server.err = boot(context.WithoutCancel(t.Context()), programs) // the server outlives this test
+	})
 	if server.err != nil {
 		t.Fatal(server.err)
 	}
@@ -76,7 +78,7 @@ func unprivileged() (*syscall.Credential, error) {
 	return nil, errors.New("root cannot run PostgreSQL, and there is no user postgres or nobody")
 }
 
-func boot(bin string) error {
+func boot(ctx context.Context, bin string) error {
 	who, err := unprivileged()
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func boot(bin string) error {
 		}
 	}
 	as := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 		cmd.Dir = server.dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 		return cmd
@@ -99,7 +101,7 @@ func boot(bin string) error {
 	if out, err := as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync").CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -111,13 +113,13 @@ func boot(bin string) error {
 	if err := server.cmd.Start(); err != nil {
 		return err
 	}
-	return populate()
+	return populate(ctx)
 }
 
-func populate() error {
+func populate(ctx context.Context) error {
 	var err error
 	for range 200 {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		err = execute(ctx, "postgres", "CREATE ROLE app_service LOGIN", "CREATE DATABASE app")
 		if err == nil {
 			err = execute(ctx, "app", "CREATE TABLE orders (id int)", "GRANT ALL ON orders TO app_service")
