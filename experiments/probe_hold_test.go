@@ -166,7 +166,8 @@ func TestHoldConnections(t *testing.T) {
 		}},
 		"idle closed": {HoldConnections{Idle: 3}, closes, map[string]int{"idle closed": 3}},
 		"unfinished reset": {
-			HoldConnections{Idle: 1, Unfinished: 2}, resets,
+			HoldConnections{Idle: 1, Unfinished: 2},
+			resets,
 			map[string]int{"idle closed reset": 1, "unfinished closed reset": 2},
 		},
 		"body refused": {

@@ -71,7 +71,8 @@ func debugMade(edit func(*journal.Answer)) func() *made {
 		m := containerMade(func(*journal.Image, *journal.Confined) {})()
 		m.step("debug", "debug_endpoints", "probe", "replica-1", 5, 6)
 		for _, a := range []journal.Answer{
-			{Port: "admin", Path: "/debug/pprof/", Code: 200, Bytes: 2000}, {Port: "admin", Path: "/debug/vars", Code: 404},
+			{Port: "admin", Path: "/debug/pprof/", Code: 200, Bytes: 2000},
+			{Port: "admin", Path: "/debug/vars", Code: 404},
 			{Port: "http", Path: "/debug/pprof/", Code: 404, Public: true},
 			{Port: "http", Path: "/debug/vars", Code: 401, Public: true},
 		} {

@@ -83,7 +83,7 @@ func TestFindingsPage(t *testing.T) {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(string(page), "\n> ", " ")), " ")
 	for _, path := range []string{
 		"idempotent_retries/violated-fresh-key", "jitter/violated-none", "success/unknown-few-bad",
-		"latency/unknown-late-generator",
+		"latency/unknown-late-generator", "metastability/violated-stays-down",
 	} {
 		kind, _, _ := strings.Cut(path, "/")
 		d, err := New(kind)

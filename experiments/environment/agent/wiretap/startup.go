@@ -77,12 +77,9 @@ func (o *opening) greet(ctx context.Context) (bool, error) {
 			continue
 		}
 		packet, err := o.next()
-		if err != nil {
-			return false, err
-		}
-		if packet == nil {
-			o.blind = true
-			return true, nil
+		if err != nil || packet == nil {
+			o.blind = err == nil
+			return o.blind, err
 		}
 		switch binary.BigEndian.Uint32(packet[4:]) {
 		case sslCode:
