@@ -334,7 +334,7 @@ func TestWitnesses(t *testing.T) {
 		"lock, none waits": {
 			&TableLock{},
 			parts{load, samples(backends("orders"), backends("orders"))},
-			ErrNotInForce,
+			ErrNotExercised,
 		},
 		"lock, no traffic": {
 			&TableLock{},
