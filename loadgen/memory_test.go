@@ -45,7 +45,7 @@ func TestMemoryDoesNotGrowWithTheLength(t *testing.T) {
 	const hits = 12_000
 	w := &weigher{start: time.Now(), at: hits / 4, end: hits}
 	end, err := Attack{
-		Name: "load", Pacer: Count(hits, 3*time.Second), Source: mustCompile(t, orders, 1), BaseURL: url, MaxInFlight: 200,
+		Name: "load", Pacer: Count(hits, 6*time.Second), Source: mustCompile(t, orders, 1), BaseURL: url, MaxInFlight: 200,
 	}.Run(t.Context(), w)
 	if err != nil || w.n.Load() != hits || end.Sent < hits/2 {
 		t.Fatalf("%d recorded, %d sent: %v", w.n.Load(), end.Sent, err)

@@ -29,8 +29,8 @@ func TestSavedPlans(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(plans[i].String(), again.String()); diff != "" || again.NotApplicable != "" {
-			t.Errorf("%s: %s (-planned +loaded):\n%s", plans[i].Name, again.NotApplicable, diff)
+		if diff := cmp.Diff(plans[i].String(), again.String()); diff != "" || again.NotApplicable != plans[i].NotApplicable {
+			t.Errorf("%s: %q, was %q (-planned +loaded):\n%s", plans[i].Name, again.NotApplicable, plans[i].NotApplicable, diff)
 		}
 	}
 }
