@@ -310,7 +310,6 @@ func TestAttackClassifiesErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := "http://" + l.Addr().String()
-	l.Close()
 	hang := make(chan struct{})
 	defer close(hang)
 	tests := []struct {
@@ -335,6 +334,7 @@ func TestAttackClassifiesErrors(t *testing.T) {
 			_, _ = io.WriteString(c, "HELO\r\n\r\n")
 		}), journal.ErrOther, 0},
 	}
+	l.Close() // not before the others listen: one of them would get its port
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, hits, _ := run(t, Attack{
