@@ -176,6 +176,9 @@ type Loader interface {
 	// Resubmit sends writes several times under their keys, and records what
 	// became of each submission.
 	Resubmit(ctx context.Context, spec ResubmitSpec) error
+	// PlantSQL sends SQL in every value of the traffic's requests, and records
+	// each request.
+	PlantSQL(ctx context.Context, spec PlantSQLSpec) error
 	// ReadAcross writes at each replica and reads it at every other, and records
 	// what became of each read.
 	ReadAcross(ctx context.Context, spec ReadAcrossSpec) error
@@ -233,6 +236,15 @@ type ResubmitSpec struct {
 	For          time.Duration
 	Of           string
 	Routes       []string // empty: all writes
+}
+
+// PlantSQLSpec is a planting that an action wants; its fields are those of
+// [PlantSQL].
+type PlantSQLSpec struct {
+	Name   string
+	Uses   string
+	Routes []string // empty: all that have a weight
+	Pause  time.Duration
 }
 
 // ReadAcrossSpec is a series of reads at other replicas than the writers'.

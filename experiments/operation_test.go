@@ -76,6 +76,7 @@ type fakeLoader struct {
 	attacks   []AttackSpec
 	loops     []ClosedLoopSpec
 	resubmits []ResubmitSpec
+	plants    []PlantSQLSpec
 	across    []ReadAcrossSpec
 	perSecond float64
 	targets   map[string]loadgen.Target // by the request's name
@@ -94,6 +95,11 @@ func (f *fakeLoader) ClosedLoop(_ context.Context, s ClosedLoopSpec) (float64, e
 
 func (f *fakeLoader) Resubmit(_ context.Context, s ResubmitSpec) error {
 	f.resubmits = append(f.resubmits, s)
+	return f.err
+}
+
+func (f *fakeLoader) PlantSQL(_ context.Context, s PlantSQLSpec) error {
+	f.plants = append(f.plants, s)
 	return f.err
 }
 
@@ -498,4 +504,23 @@ func TestResubmit(t *testing.T) {
 		sub.Traffic.Requests[i].Write = nil
 	}
 	errorIs(t, r.Supports(sub, ""), "no request of the traffic has a write rule")
+}
+
+func TestPlantSQL(t *testing.T) {
+	x, _, load, m := fakes()
+	p := &PlantSQL{Uses: "db", Routes: []string{"create"}, Pause: time.Millisecond}
+	errorIs(t, carryOut(t, p, x), "")
+	want := []PlantSQLSpec{{Name: "it", Uses: "db", Routes: []string{"create"}, Pause: time.Millisecond}}
+	if diff := cmp.Diff(want, load.plants); diff != "" {
+		t.Errorf("planted (-want +got):\n%s", diff)
+	}
+	m.Record(journal.Entry{At: 5, On: "it", Body: journal.Planted{Form: journal.PlantedControl, Code: 200}})
+	errorIs(t, p.Witness(m, "", journal.Window{}), "of 0 requests with a planted value none was answered")
+	m.Record(journal.Entry{At: 5, On: "it", Body: journal.Planted{Form: journal.PlantedQuote, Code: 400}})
+	errorIs(t, p.Witness(m, "", journal.Window{From: 6}), "of 0 requests")
+	errorIs(t, p.Witness(m, "", journal.Window{From: 5}), "")
+	sub := sampleSubject(t)
+	errorIs(t, p.Supports(sub, ""), "")
+	errorIs(t, p.Supports(sub, "postgres"), "leave out")
+	errorIs(t, (&PlantSQL{Pause: -1}).Supports(sub, ""), "must not be negative")
 }

@@ -368,6 +368,8 @@ func (p *planner) restrict(a Action) error {
 		return p.uses(&a.Uses, &a.Routes)
 	case *MeasureRoundTrips:
 		return p.uses(&a.Uses, &a.Routes)
+	case *PlantSQL:
+		return p.uses(&a.Uses, &a.Routes)
 	case *Resubmit:
 		none := ""
 		return p.uses(&none, &a.Routes)

@@ -41,3 +41,7 @@ func SurviveFailover() types.GomegaMatcher { return holdKind("failover") }
 // TakeNoPartForTheWhole holds when a result that breaks off is not answered as
 // a whole one (4.4). It judges by the detector whole_results.
 func TakeNoPartForTheWhole() types.GomegaMatcher { return holdKind("whole_results") }
+
+// ParameteriseSQL holds when what callers send is a parameter of statements, and
+// never a part of their text (4.1). It judges by the detector parameterised_sql.
+func ParameteriseSQL() types.GomegaMatcher { return holdKind("parameterised_sql") }

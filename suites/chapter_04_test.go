@@ -64,3 +64,10 @@ func ExampleTakeNoPartForTheWhole() {
 	// Output:
 	// whole_results is violated: promised: a result that breaks off is an error
 }
+
+func ExampleParameteriseSQL() {
+	expect(saved("parameterised_sql/held-parameters")).To(suites.ParameteriseSQL())
+	expect(saved("parameterised_sql/violated-sort-column")).To(suites.ParameteriseSQL())
+	// Output:
+	// parameterised_sql is violated: promised: what callers send is never a part of a statement
+}

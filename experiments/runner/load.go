@@ -221,6 +221,21 @@ func (l *loader) Resubmit(ctx context.Context, spec experiments.ResubmitSpec) er
 	}.Run(ctx, l.run.rec)
 }
 
+// PlantSQL sends SQL in every value of the traffic's requests, for an action.
+func (l *loader) PlantSQL(ctx context.Context, spec experiments.PlantSQLSpec) error {
+	source, err := l.part(spec.Routes, spec.Uses)
+	if err != nil {
+		return err
+	}
+	base, err := l.base("")
+	if err != nil {
+		return err
+	}
+	return loadgen.Planting{
+		Name: spec.Name, RunID: l.run.id, Source: source, BaseURL: base, Pause: spec.Pause, Timeout: l.timeout(0),
+	}.Run(ctx, l.run.rec)
+}
+
 // ReadAcross writes at each replica and reads at the others, for an action.
 func (l *loader) ReadAcross(ctx context.Context, spec experiments.ReadAcrossSpec) error {
 	return loadgen.ReadAcross{

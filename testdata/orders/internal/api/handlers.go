@@ -77,7 +77,12 @@ func (s *Server) listOrders(w http.ResponseWriter, r *http.Request) {
 		}
 		limit = n
 	}
-	page, next, err := s.orders.List(r.Context(), r.URL.Query().Get("cursor"), limit)
+	sort, err := orders.ParseSort(r.URL.Query().Get("sort"))
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	page, next, err := s.orders.List(r.Context(), r.URL.Query().Get("cursor"), sort, limit)
 	if err != nil {
 		fail(w, r, err)
 		return

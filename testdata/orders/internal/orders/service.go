@@ -30,7 +30,7 @@ type Store interface {
 	Pending(ctx context.Context, age time.Duration, limit int) ([]Order, error)
 	// List returns at most limit orders after the cursor, newest first, and
 	// the next cursor, which is empty at the end.
-	List(ctx context.Context, cursor string, limit int) ([]Order, string, error)
+	List(ctx context.Context, cursor string, sort Sort, limit int) ([]Order, string, error)
 }
 
 // Payments moves the money.
@@ -127,9 +127,9 @@ func (s *Service) Get(ctx context.Context, id string) (Order, error) {
 	return o, nil
 }
 
-// List returns a page of orders, newest first.
-func (s *Service) List(ctx context.Context, cursor string, limit int) ([]Order, string, error) {
-	page, next, err := s.store.List(ctx, cursor, limit)
+// List returns a page of orders, newest first; sort is what the page is sorted by.
+func (s *Service) List(ctx context.Context, cursor string, sort Sort, limit int) ([]Order, string, error) {
+	page, next, err := s.store.List(ctx, cursor, sort, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("list orders: %w", err)
 	}

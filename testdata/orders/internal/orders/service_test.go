@@ -58,7 +58,9 @@ func (f *fakeStore) Pending(_ context.Context, age time.Duration, _ int) ([]Orde
 	return pending, nil
 }
 
-func (f *fakeStore) List(context.Context, string, int) ([]Order, string, error) { return nil, "", nil }
+func (f *fakeStore) List(context.Context, string, Sort, int) ([]Order, string, error) {
+	return nil, "", nil
+}
 
 type fakePayments struct {
 	err    error

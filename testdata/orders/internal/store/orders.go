@@ -34,8 +34,8 @@ WHERE o.id = $1 ORDER BY i.line`
 SELECT id, total_cents FROM orders
 WHERE status = 'pending' AND created_at < now() - $1 * interval '1 second' ORDER BY created_at LIMIT $2`
 	selectPage = `
-SELECT seq, id, customer, status, total_cents, created_at
-FROM orders WHERE seq < $1 ORDER BY seq DESC LIMIT $2`
+SELECT min(seq) OVER (), id, customer, status, total_cents, created_at FROM (SELECT seq, id, customer, status,
+total_cents, created_at FROM orders WHERE seq < $1 ORDER BY seq DESC LIMIT $2) page ORDER BY `
 )
 
 // Create stores a pending order, or returns the one with the same key.
@@ -151,9 +151,9 @@ func (p *Postgres) Pending(ctx context.Context, age time.Duration, limit int) ([
 	return pending, err
 }
 
-// List returns a page of orders without their items, newest first.
-func (p *Postgres) List(ctx context.Context, cursor string, limit int) ([]orders.Order, string, error) {
-	before := int64(math.MaxInt64)
+// List returns the next newest orders without their items, sorted as asked for.
+func (p *Postgres) List(ctx context.Context, cursor string, by orders.Sort, limit int) ([]orders.Order, string, error) {
+	before, query := int64(math.MaxInt64), sortedPage(by)
 	if cursor != "" {
 		n, err := strconv.ParseInt(cursor, 36, 64)
 		if err != nil {
@@ -163,7 +163,7 @@ func (p *Postgres) List(ctx context.Context, cursor string, limit int) ([]orders
 	}
 	page := make([]orders.Order, 0, limit)
 	err := p.do(ctx, "list orders", func(ctx context.Context, conn *sql.Conn) error {
-		rows, err := conn.QueryContext(ctx, selectPage, before, limit)
+		rows, err := conn.QueryContext(ctx, query, before, limit)
 		if err != nil {
 			return fmt.Errorf("select page: %w", err)
 		}

@@ -190,7 +190,7 @@ func testPages(t *testing.T, p *Postgres) {
 	var ids []string
 	cursor, pages := "", 0
 	for {
-		page, next, err := p.List(t.Context(), cursor, 2)
+		page, next, err := p.List(t.Context(), cursor, "", 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,8 +207,14 @@ func testPages(t *testing.T, p *Postgres) {
 	if d := cmp.Diff(want, ids[:6]); d != "" || len(ids) != 7 || pages != 4 {
 		t.Errorf("%d orders on %d pages: %s", len(ids), pages, d)
 	}
+	for _, by := range []orders.Sort{"", orders.SortByTotal, orders.SortByCustomer} {
+		page, next, err := p.List(t.Context(), "", by, 2)
+		if err != nil || page[0].ID != "page-4" || next == "" {
+			t.Errorf("sorted by %q: %v, %q, %v", by, page, next, err)
+		}
+	}
 	var invalid *orders.InvalidError
-	if _, _, err := p.List(t.Context(), "no cursor!", 2); !errors.As(err, &invalid) {
+	if _, _, err := p.List(t.Context(), "no cursor!", "", 2); !errors.As(err, &invalid) {
 		t.Errorf("got %v, want invalid", err)
 	}
 }
