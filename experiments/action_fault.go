@@ -109,6 +109,19 @@ type (
 		plannedPostgres
 		tapped
 	}
+	plannedExternal struct {
+		named
+		proxied
+		sql
+		tapped
+	}
+	plannedRestarted struct {
+		named
+		proxied
+		sql
+		tapped
+		restartable
+	}
 	plannedRedis struct {
 		named
 		proxied
@@ -163,7 +176,7 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 		n := named{target, d.Kind}
 		switch d.Kind {
 		case subject.Postgres:
-			return plannedTapped{plannedPostgres: plannedPostgres{named: n}}, nil
+			return plannedDatabase(n, d), nil
 		case subject.Redis:
 			return plannedRedis{named: n}, nil
 		case subject.HTTP:
@@ -176,6 +189,18 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 		return plannedReplica{named: named{target, KindReplica}}, nil
 	}
 	return nil, fmt.Errorf("the subject has no dependency and no replica called %q", target)
+}
+
+// plannedDatabase is a database; one that somebody else runs is no process of
+// ours, and starts again only where the subject says how.
+func plannedDatabase(n named, d subject.Dependency) faults.Target {
+	switch {
+	case !d.External():
+		return plannedTapped{plannedPostgres: plannedPostgres{named: n}}
+	case len(d.Restart) > 0:
+		return plannedRestarted{named: n}
+	}
+	return plannedExternal{named: n}
 }
 
 var (

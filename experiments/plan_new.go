@@ -299,8 +299,9 @@ func (p *planner) step(s Step) error {
 		if err := p.restrict(do); err != nil {
 			return err
 		}
+		p.spare(s.Name, do, target)
 		if err := do.Supports(p.Subject, target); err != nil {
-			if s.Class == ClassFault {
+			if d, _ := p.Subject.Dependency(target); s.Class == ClassFault && !d.External() {
 				return err
 			}
 			p.reason("step %q: %v", s.Name, err)

@@ -87,7 +87,7 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 		return nil, err
 	}
 	roles := connected
-	if len(roles) == 0 {
+	if len(roles) == 0 || faults.IsShared(db) {
 		roles = []string{db.ServiceRole()}
 	}
 	var all []journal.Privileges

@@ -35,6 +35,9 @@ func (f *ConnectionFlood) String() string {
 	return fmt.Sprintf("flood of %d connections", f.Connections)
 }
 
+// Harm implements [Harmful].
+func (*ConnectionFlood) Harm() string { return "it takes the connections that others need" }
+
 // Supports wants a database.
 func (f *ConnectionFlood) Supports(t Target) error {
 	if f.Connections < 0 {

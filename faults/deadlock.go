@@ -32,6 +32,9 @@ var _ = register("deadlock", func() Fault { return &Deadlock{Within: 5 * time.Se
 // String is the fault in one line.
 func (*Deadlock) String() string { return "a deadlock with the first insert" }
 
+// Harm implements [Harmful].
+func (*Deadlock) Harm() string { return "a trigger on every table takes part in a deadlock" }
+
 // Supports wants a database.
 func (f *Deadlock) Supports(t Target) error {
 	if f.Within <= 0 {

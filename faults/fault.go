@@ -182,6 +182,25 @@ type Dialled interface {
 	ReleaseConnects(context.Context) error
 }
 
+// Harmful is a fault that others feel who use the same database server.
+type Harmful interface {
+	// Harm says how, in a few words.
+	Harm() string
+}
+
+// Shared is a database that others than the service may use at the same time.
+type Shared interface {
+	Target
+	// Shared reports whether they may.
+	Shared() bool
+}
+
+// IsShared reports whether others than the service may use a target's database.
+func IsShared(t Target) bool {
+	s, ok := t.(Shared)
+	return ok && s.Shared()
+}
+
 // Marker is a target that knows the name by which what a fault opens in it can
 // be found again, also after seatrial was killed: "seatrial-" and the run's id.
 type Marker interface {

@@ -62,6 +62,9 @@ func (f *RefuseWrites) String() string {
 	)
 }
 
+// Harm implements [Harmful].
+func (*RefuseWrites) Harm() string { return "triggers refuse everybody's writes to the tables" }
+
 // Supports wants a database and sound parameters.
 func (f *RefuseWrites) Supports(t Target) error {
 	bad := func(code string) bool { return !stateRule.MatchString(code) || code[:2] == "00" }

@@ -21,6 +21,9 @@ var _ = register("restart", func() Fault { return new(Restart) })
 // String is the fault in one line.
 func (*Restart) String() string { return "restart" }
 
+// Harm implements [Harmful].
+func (*Restart) Harm() string { return "everybody's connections end" }
+
 // Supports wants something that can be started again.
 func (*Restart) Supports(t Target) error {
 	_, err := restartable(t)

@@ -41,6 +41,9 @@ func (f *TableLock) String() string {
 	return "lock on " + strings.Join(f.Tables, ", ")
 }
 
+// Harm implements [Harmful].
+func (*TableLock) Harm() string { return "every transaction on the locked tables waits" }
+
 // Supports wants a database.
 func (f *TableLock) Supports(t Target) error {
 	if f.Within <= 0 {

@@ -32,6 +32,7 @@ type options struct {
 	out           string
 	overlay       string
 	environment   string
+	allowed       []string
 }
 
 // Only tries the named experiments alone: "http-slow", "http-slow/payments" or
@@ -63,6 +64,11 @@ func Overlay(file string) Option { return func(o *options) { o.overlay = file } 
 // Environment is where the trial runs: "process" or "docker". Default: what the
 // subject file says.
 func Environment(name string) Option { return func(o *options) { o.environment = name } }
+
+// AllowTarget allows dependencies on hosts that are not this machine.
+func AllowTarget(hosts ...string) Option {
+	return func(o *options) { o.allowed = append(o.allowed, hosts...) }
+}
 
 // sea is a suite's trial: made when the suite is put together, begun with the
 // first experiment that is really asked for.
@@ -183,7 +189,7 @@ func (s *sea) start(ctx context.Context) (*trial.Session, error) {
 	if err := neverCached(s.options.out); err != nil {
 		return nil, err
 	}
-	backend, err := backends.New(s.subject.Environment, false)
+	backend, err := backends.New(s.subject.Environment, s.options.allowed)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,8 @@ func newDoctor() *cobra.Command {
 redis-server, /proc, the limit on open files; and look for processes and folders
 that outlived their seatrial, which --reap removes. Trials that go on are left
 alone. A database of one's own that trials used is looked into with --database:
-what faults by SQL left there are schemas whose names begin with "seatrial-".
+what faults by SQL left there are schemas whose names begin with "seatrial-", and
+what trials made on that server databases and roles that begin with "seatrial_".
 
 It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.`,
 		Example: `  seatrial doctor
@@ -174,7 +175,8 @@ func checkLeftovers(ctx context.Context, reap bool) check {
 	return c
 }
 
-// checkDatabase looks for schemas that faults left in a database.
+// checkDatabase looks for schemas that faults left in a database, and for databases
+// that trials left on its server.
 func checkDatabase(ctx context.Context, url string, reap bool) check {
 	c := check{name: "database", says: "nothing left"}
 	config, err := pgx.ParseConfig(url)
@@ -189,13 +191,24 @@ func checkDatabase(ctx context.Context, url string, reap bool) check {
 		return c
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	look, done := faults.FindSQL, "left behind, remove with --reap: "
+	done := "left behind, remove with --reap: "
+	schemas, databases := faults.FindSQL, postgres.FindExternal
 	if reap {
-		look, done = faults.ReapSQL, "removed: "
+		done = "removed: "
+		schemas, databases = faults.ReapSQL, postgres.ReapExternal
 	}
-	found, err := look(ctx, conn)
+	var found []string
+	whole, err := databases(ctx, conn)
+	for _, name := range whole {
+		found = append(found, "database "+name+" with its roles")
+	}
+	parts, errSchemas := schemas(ctx, conn)
+	for _, name := range parts {
+		found = append(found, "schema "+name)
+	}
+	err = errors.Join(err, errSchemas)
 	if len(found) > 0 {
-		c.bad, c.says = !reap, done+"schema "+strings.Join(found, ", schema ")
+		c.bad, c.says = !reap, done+strings.Join(found, ", ")
 	}
 	if err != nil {
 		c.bad = true

@@ -122,9 +122,12 @@ seed gives the same plan.`,
 		Example: `  seatrial plan
   seatrial plan http-slow/payments --seed 7`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, plans, err := c.chosen(args)
+			s, plans, err := c.chosen(args)
 			if err != nil {
 				return err
+			}
+			if err := s.Remote(c.allowed); err != nil {
+				return usage(err)
 			}
 			for i := range plans {
 				if i > 0 {
@@ -138,5 +141,6 @@ seed gives the same plan.`,
 		},
 	}
 	c.flags(cmd)
+	c.allowFlag(cmd)
 	return cmd
 }

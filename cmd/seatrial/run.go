@@ -19,11 +19,10 @@ import (
 // runFlags are the flags of seatrial run.
 type runFlags struct {
 	choice
-	out         string
-	attempts    int
-	noConfirm   bool
-	allowTarget bool
-	verbose     bool
+	out       string
+	attempts  int
+	noConfirm bool
+	verbose   bool
 }
 
 func newRun() *cobra.Command {
@@ -64,7 +63,7 @@ bad file.`,
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
 	flags.IntVar(&f.attempts, "attempts", 3, "how `often` an experiment is run at most, to confirm a verdict")
 	flags.BoolVar(&f.noConfirm, "no-confirm", false, "the same as --attempts 1")
-	flags.BoolVar(&f.allowTarget, "allow-target", false, "allow dependencies that are not on this machine")
+	f.allowFlag(cmd)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
 }
@@ -80,7 +79,10 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	backend, err := backends.New(s.Environment, f.allowTarget)
+	if err := s.Remote(f.allowed); err != nil {
+		return usage(err)
+	}
+	backend, err := backends.New(s.Environment, f.allowed)
 	if err != nil {
 		return usage(fmt.Errorf("--environment: %w", err))
 	}

@@ -25,6 +25,14 @@ type choice struct {
 	seed   uint64
 	// environment stands over the subject's when it is not empty.
 	environment string
+
+	allowed []string // hosts of dependencies that are not on this machine
+}
+
+// allowFlag is for commands that hold a subject against what may be touched.
+func (c *choice) allowFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&c.allowed, "allow-target", nil,
+		"allow dependencies on a `host` that is not this machine; may be given again")
 }
 
 func (c *choice) flags(cmd *cobra.Command) {

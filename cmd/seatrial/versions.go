@@ -17,7 +17,11 @@ func versions(ctx context.Context, s *subject.Subject) map[string]string {
 	for _, d := range s.Dependencies {
 		switch d.Kind {
 		case subject.Postgres:
-			if b, ok, err := postgres.Find(ctx, d.Bin); ok && err == nil {
+			if d.External() {
+				if v, err := postgres.VersionAt(ctx, d.AdminURL); err == nil {
+					out[d.Name] = "PostgreSQL " + number(v)
+				}
+			} else if b, ok, err := postgres.Find(ctx, d.Bin); ok && err == nil {
 				out["postgres"] = number(b.Version)
 			}
 		case subject.Redis:

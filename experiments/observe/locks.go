@@ -16,6 +16,9 @@ type Locks struct {
 	Dependency string
 	// Role is the service's.
 	Role string
+	// Alone leaves out the sessions of all others than the service and the
+	// administrator, where the database is not the trial's own.
+	Alone bool
 	// Connect opens a connection that does not pass the proxy.
 	Connect func(context.Context) (*pgx.Conn, error)
 	// Every is the interval. Zero means 50 ms.
@@ -66,6 +69,7 @@ FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()
   AND coalesce(application_name, '') <> $2
   AND (coalesce(wait_event_type = 'Lock', false) OR usename <> $1 AND xact_start IS NOT NULL)
+  AND (NOT $3::boolean OR usename IN ($1, current_user))
 ORDER BY pid`
 	lockTables = `
 SELECT l.pid, c.relname, l.mode, l.granted
@@ -76,6 +80,7 @@ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHER
   AND c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
   AND (NOT l.granted OR l.mode = 'AccessExclusiveLock' OR l.pid IN (
     SELECT pid FROM pg_stat_activity WHERE usename <> $1 AND pid <> pg_backend_pid()))
+  AND (NOT $2::boolean OR l.pid IN (SELECT pid FROM pg_stat_activity WHERE usename IN ($1, current_user)))
 ORDER BY l.pid, c.relname, l.mode`
 )
 
@@ -91,7 +96,7 @@ func (l *Locks) sample(ctx context.Context) (journal.Locks, error) {
 			return s, err
 		}
 	}
-	rows, err := l.conn.Query(ctx, lockSessions, l.Role, ObserverName)
+	rows, err := l.conn.Query(ctx, lockSessions, l.Role, ObserverName, l.Alone)
 	if err != nil {
 		return s, err
 	}
@@ -105,7 +110,7 @@ func (l *Locks) sample(ctx context.Context) (journal.Locks, error) {
 	if err != nil {
 		return s, err
 	}
-	if rows, err = l.conn.Query(ctx, lockTables, l.Role); err != nil {
+	if rows, err = l.conn.Query(ctx, lockTables, l.Role, l.Alone); err != nil {
 		return s, err
 	}
 	s.Tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.TableLock, error) {

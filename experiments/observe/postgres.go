@@ -76,7 +76,7 @@ SELECT pid, coalesce(usename, ''), coalesce(application_name, ''),
        (extract(epoch FROM clock_timestamp() - xact_start) * 1e6)::float8,
        (extract(epoch FROM clock_timestamp() - backend_start) * 1e6)::float8
 FROM pg_stat_activity
-WHERE usename = $1 AND backend_type = 'client backend'
+WHERE usename = $1 AND datname = current_database() AND backend_type = 'client backend'
 ORDER BY pid`
 
 func (p *Postgres) sample(ctx context.Context) ([]journal.Backend, error) {

@@ -65,7 +65,9 @@ func (r *run) observers() []observe.Observer {
 		if db, ok := t.(faults.SQL); ok {
 			all = append(all, &observe.Postgres{Dependency: t.Name(), Role: db.ServiceRole(), Connect: db.Admin})
 			if r.plan.WatchesLocks(t.Name()) {
-				all = append(all, &observe.Locks{Dependency: t.Name(), Role: db.ServiceRole(), Connect: db.Admin})
+				all = append(all, &observe.Locks{
+					Dependency: t.Name(), Role: db.ServiceRole(), Connect: db.Admin, Alone: faults.IsShared(t),
+				})
 			}
 		}
 	}

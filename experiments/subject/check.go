@@ -203,7 +203,8 @@ func (c checker) values(at string, texts map[string]string, ofReplica bool) {
 var own = map[string]string{
 	"bin": Postgres, "migrations": Postgres, "database": Postgres, "user": Postgres,
 	"durable": Postgres, "settings": Postgres, "wire": Postgres, "routes": HTTP,
-	"address": TCP, "port": TCP, "env": TCP, "run": TCP,
+	"admin_url": Postgres, "service_url": Postgres, "disruptive": Postgres, "restart": Postgres,
+	"port": TCP, "env": TCP, "run": TCP,
 }
 
 // reserved are names that references use for something else.
@@ -240,7 +241,14 @@ func (c checker) dependencies() {
 }
 
 func (c checker) address(at string, dep Dependency) {
+	if dep.Kind == Postgres {
+		c.external(at, dep)
+		return
+	}
 	if dep.Kind != TCP {
+		if c.d.Has(at + ".address") {
+			c.wrong(at+".address", "it to be left out", "address is for kinds tcp and postgres, and %s is of kind %s", dep.Name, dep.Kind)
+		}
 		return
 	}
 	if dep.Image != "" {

@@ -64,6 +64,7 @@ func decode(name string, b []byte) (*Subject, *yamlfile.Document, error) {
 	s.fill(d)
 	s.check(d)
 	s.expandSecrets(d)
+	checker{s, d}.expandURLs()
 	if err := d.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -216,6 +217,9 @@ func (s *Service) fill(d *yamlfile.Document) {
 func (d *Dependency) fill() {
 	switch d.Kind {
 	case Postgres:
+		if d.External() {
+			return
+		}
 		setDefault(&d.Database, "app")
 		setDefault(&d.User, "app_service")
 	case HTTP:

@@ -233,8 +233,25 @@ type Dependency struct {
 	// Routes are the answers of the stub, for http. Default: 200 to anything.
 	Routes []Route `yaml:"routes" json:"routes,omitempty"`
 
-	// Address is host:port of what is there already, for tcp.
+	// Address is host:port of what is there already: for tcp, and for a
+	// postgres server that runs already, with AdminURL.
 	Address string `yaml:"address" json:"address,omitempty"`
+	// AdminURL is a superuser's URL of the postgres server at Address, past the
+	// proxy; ${env.NAME} and ${file.PATH} keep its password out of the file. Each
+	// run makes a database and two roles there, whose names begin with
+	// "seatrial_" and the trial's id, and drops them.
+	AdminURL string `yaml:"admin_url" json:"admin_url,omitempty"`
+	// ServiceURL has the service use a database that is there already, as the
+	// role that the URL names; nothing is made or dropped then, owner_url is the
+	// administrator's, and nobody else may be connected as that role meanwhile.
+	ServiceURL string `yaml:"service_url" json:"service_url,omitempty"`
+	// Disruptive allows, on the server at Address, what would hurt its other
+	// users: locks, triggers that refuse writes, floods of connections,
+	// restarts, the fill of next. Default false.
+	Disruptive bool `yaml:"disruptive" json:"disruptive,omitempty"`
+	// Restart is the command that restarts the server at Address; without one
+	// it cannot be restarted.
+	Restart []string `yaml:"restart" json:"restart,omitempty"`
 
 	// Image is what the docker environment runs it from. Default:
 	// postgres:17-alpine, redis:7-alpine; for tcp it takes the place of Address.

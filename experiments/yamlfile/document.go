@@ -111,7 +111,7 @@ func (d *Document) fail(line, column int, problem, expected string) error {
 func (d *Document) mistake(line, column int, problem, expected string) *Mistake {
 	m := &Mistake{File: d.Name, Line: line, Column: column, Problem: problem, Expected: expected}
 	if line >= 1 && line <= len(d.lines) {
-		m.Source = strings.TrimRight(d.lines[line-1], " \r")
+		m.Source = hidePasswords(strings.TrimRight(d.lines[line-1], " \r"))
 	}
 	return m
 }

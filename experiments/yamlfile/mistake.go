@@ -6,8 +6,10 @@ package yamlfile
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Mistake is one thing that is wrong with a file.
@@ -131,4 +133,18 @@ func distance(a, b string) int {
 		previous = current
 	}
 	return previous[len(b)]
+}
+
+var passwordOf = regexp.MustCompile(`(:)([^/\s@:]+)@`)
+
+// hidePasswords replaces the passwords of URLs by as many stars, so that
+// columns stay.
+func hidePasswords(line string) string {
+	return passwordOf.ReplaceAllStringFunc(line, func(found string) string {
+		parts := passwordOf.FindStringSubmatch(found)
+		if strings.HasPrefix(parts[2], "${") {
+			return found
+		}
+		return parts[1] + strings.Repeat("*", utf8.RuneCountInString(parts[2])) + "@"
+	})
 }

@@ -14,13 +14,14 @@ import (
 func Names() []string { return []string{"process", "docker"} }
 
 // New returns the backend of a name; an empty one stands for the default.
-// Remote permits dependencies that are not on this machine.
-func New(name string, remote bool) (environment.Backend, error) {
+// Allowed are the hosts of dependencies that may be used although they are not on
+// this machine.
+func New(name string, allowed []string) (environment.Backend, error) {
 	switch name {
 	case "", "process":
-		return &process.Backend{AllowRemote: remote}, nil
+		return &process.Backend{AllowTargets: allowed}, nil
 	case "docker":
-		return &docker.Backend{AllowRemote: remote}, nil
+		return &docker.Backend{AllowTargets: allowed}, nil
 	}
 	return nil, fmt.Errorf("no environment is called %q; there are %s", name, strings.Join(Names(), ", "))
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -26,8 +27,9 @@ import (
 
 // Backend starts environments of containers. The zero value is ready.
 type Backend struct {
-	// AllowRemote permits tcp dependencies that are somewhere else.
-	AllowRemote bool
+	// AllowTargets are the hosts of tcp dependencies that may be used although
+	// they are somewhere else.
+	AllowTargets []string
 
 	mu      sync.Mutex
 	host    *host.Host
@@ -147,6 +149,10 @@ func (b *Backend) check(s *subject.Subject) error {
 }
 
 func (b *Backend) checkDependency(d subject.Dependency) error {
+	if d.External() {
+		return fmt.Errorf("%s: containers do not use a server that runs already; "+
+			"leave its address out, or use the process environment", d.Name)
+	}
 	switch d.Kind {
 	case subject.Postgres, subject.Redis, subject.HTTP:
 		return nil
@@ -162,8 +168,8 @@ func (b *Backend) checkDependency(d subject.Dependency) error {
 		if where == "localhost" || ip != nil && ip.IsLoopback() {
 			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)
 		}
-		if !b.AllowRemote {
-			return fmt.Errorf("%s: %s is not on this machine; give --allow-target when you mean it", d.Name, d.Address)
+		if !slices.Contains(b.AllowTargets, where) {
+			return fmt.Errorf("%s: %s is not on this machine; give --allow-target %s when you mean it", d.Name, d.Address, where)
 		}
 		return nil
 	}

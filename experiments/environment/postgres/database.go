@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,7 +15,13 @@ import (
 type Database struct {
 	Name, Service                  string
 	OwnerPassword, ServicePassword string
+	// Owner is the owner's role. Empty: [Owner].
+	Owner string
+	// SSLMode is libpq's sslmode in connection strings. Empty: disable.
+	SSLMode string
 }
+
+func (d Database) owner() string { return or(d.Owner, Owner) }
 
 // Connect opens a connection to a database of a server as a role.
 type Connect func(ctx context.Context, role, database string) (*pgx.Conn, error)
@@ -23,16 +29,19 @@ type Connect func(ctx context.Context, role, database string) (*pgx.Conn, error)
 // References are what a subject may refer to, by the part after the
 // dependency's name, for a server that is reached at address.
 func (d Database) References(address string) map[string]string {
-	host, port, _ := strings.Cut(address, ":")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
 	dsn := func(user, password string) string {
 		u := url.URL{
 			Scheme: "postgres", User: url.UserPassword(user, password), Host: address,
-			Path: "/" + d.Name, RawQuery: "sslmode=disable",
+			Path: "/" + d.Name, RawQuery: "sslmode=" + or(d.SSLMode, "disable"),
 		}
 		return u.String()
 	}
 	return map[string]string{
-		"url": dsn(d.Service, d.ServicePassword), "owner_url": dsn(Owner, d.OwnerPassword),
+		"url": dsn(d.Service, d.ServicePassword), "owner_url": dsn(d.owner(), d.OwnerPassword),
 		"host": host, "port": port, "address": address,
 		"user": d.Service, "password": d.ServicePassword, "database": d.Name,
 	}
@@ -40,10 +49,10 @@ func (d Database) References(address string) map[string]string {
 
 // Make makes the roles and the database, and gives the service its rights.
 func (d Database) Make(ctx context.Context, connect Connect) error {
-	owner, service, db := quote(Owner), quote(d.Service), quote(d.Name)
+	owner, service, db := quote(d.owner()), quote(d.Service), quote(d.Name)
 	err := each(ctx, connect, Superuser,
 		"CREATE ROLE "+owner+" LOGIN", "CREATE ROLE "+service+" LOGIN",
-		"CREATE DATABASE "+db+" OWNER "+owner, "GRANT CONNECT ON DATABASE "+db+" TO "+service)
+		"CREATE DATABASE "+db+" OWNER "+owner+" TEMPLATE template0", "GRANT CONNECT ON DATABASE "+db+" TO "+service)
 	if err != nil {
 		return fmt.Errorf("make the service's database: %w", err)
 	}
@@ -59,13 +68,25 @@ func (d Database) Make(ctx context.Context, connect Connect) error {
 	return nil
 }
 
-// Open sets the roles' passwords, so that they can be used.
+// Open sets the roles' passwords, so that they can be used. A server that is
+// older than seatrial works with is an error.
 func (d Database) Open(ctx context.Context, connect Connect) error {
-	// A password in a statement is not logged: log_statement is none.
-	err := each(ctx, connect, d.Name,
-		"ALTER ROLE "+quote(Owner)+" PASSWORD "+literal(d.OwnerPassword),
-		"ALTER ROLE "+quote(d.Service)+" PASSWORD "+literal(d.ServicePassword))
+	c, err := connect(ctx, Superuser, d.Name)
 	if err != nil {
+		return err
+	}
+	if _, err := Supported(ctx, c); err != nil {
+		return errors.Join(err, c.Close(ctx))
+	}
+	var statements []string
+	for role, password := range map[string]string{d.owner(): d.OwnerPassword, d.Service: d.ServicePassword} {
+		verifier, err := verifier(password)
+		if err != nil {
+			return errors.Join(err, c.Close(ctx))
+		}
+		statements = append(statements, "ALTER ROLE "+quote(role)+" PASSWORD "+literal(verifier))
+	}
+	if err := errors.Join(execAll(ctx, c, statements...), c.Close(ctx)); err != nil {
 		return fmt.Errorf("set the roles' passwords: %w", err)
 	}
 	return nil

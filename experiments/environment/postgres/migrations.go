@@ -23,7 +23,7 @@ func (d Database) Migrate(ctx context.Context, connect Connect, folder string) (
 	if err != nil {
 		return err
 	}
-	c, err := connect(ctx, Owner, d.Name)
+	c, err := connect(ctx, d.owner(), d.Name)
 	if err != nil {
 		return err
 	}

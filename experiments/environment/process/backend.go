@@ -23,8 +23,9 @@ import (
 
 // Backend starts environments of child processes. The zero value is ready.
 type Backend struct {
-	// AllowRemote permits tcp dependencies that are not on loopback.
-	AllowRemote bool
+	// AllowTargets are the hosts of dependencies that may be used although they
+	// are not on loopback.
+	AllowTargets []string
 
 	once    sync.Once
 	host    *host.Host
@@ -54,7 +55,7 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 		return err
 	})
 	for _, d := range s.Dependencies {
-		if d.Kind == subject.Postgres {
+		if d.Kind == subject.Postgres && !d.External() {
 			group.Go(func() error {
 				_, err := b.template(ctx, d, progress)
 				return err

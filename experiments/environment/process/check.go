@@ -31,26 +31,24 @@ func (b *Backend) check(s *subject.Subject) error {
 				"free it, or let the service be told its port", name, err)
 		}
 	}
+	if err := s.Remote(b.AllowTargets); err != nil {
+		return err
+	}
 	for _, d := range s.Dependencies {
-		if err := b.checkDependency(d); err != nil {
+		if err := checkDependency(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Backend) checkDependency(d subject.Dependency) error {
+func checkDependency(d subject.Dependency) error {
 	switch d.Kind {
 	case subject.Postgres, subject.Redis, subject.HTTP:
 		return nil
 	case subject.TCP:
-		host, _, err := net.SplitHostPort(d.Address)
-		if err != nil {
+		if _, _, err := net.SplitHostPort(d.Address); err != nil {
 			return fmt.Errorf("%s: its address is not host:port: %w", d.Name, err)
-		}
-		ip := net.ParseIP(host)
-		if host != "localhost" && (ip == nil || !ip.IsLoopback()) && !b.AllowRemote {
-			return fmt.Errorf("%s: %s is not on this machine; give --allow-target when you mean it", d.Name, d.Address)
 		}
 		return nil
 	}

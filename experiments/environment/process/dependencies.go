@@ -26,6 +26,7 @@ type server struct {
 	stop       func(context.Context) error
 	target     faults.Target
 	postgres   *postgres.Server
+	external   *postgres.External
 	redis      *redisServer
 	// proxy is what the service connects to; direct the dependency's own
 	// address, equal to proxy where only the agent knows it.
@@ -44,7 +45,11 @@ func (e *Environment) plan() error {
 		dir := filepath.Join(e.dir, "d"+strconv.Itoa(i))
 		switch d.Kind {
 		case subject.Postgres:
-			err = e.planPostgres(s, dir)
+			if d.External() {
+				e.planExternal(s)
+			} else {
+				err = e.planPostgres(s, dir)
+			}
 		case subject.Redis:
 			err = e.planRedis(s, dir)
 		case subject.TCP:
@@ -184,10 +189,12 @@ func (e *Environment) target(s *server) (faults.Target, error) {
 		return nil, fmt.Errorf("the agent has no proxy for %s", name)
 	}
 	switch {
+	case s.dependency.External():
+		return e.externalTarget(d, s), nil
 	case s.dependency.Kind == subject.Postgres:
-		t := &postgresTarget{Dependency: d, server: s}
+		t := &postgresTarget{sqlTarget: sqlTarget{d, s}, server: s}
 		if wire, ok := e.agent.Tapped(name); ok {
-			return &tappedTarget{postgresTarget: t, wire: wire}, nil
+			return &tappedTarget{postgresTarget: t, tap: tap{wire}}, nil
 		}
 		return t, nil
 	case s.redis != nil:
@@ -219,7 +226,7 @@ func (e *Environment) references(direct bool) map[string]string {
 
 func (s *server) references(address string) map[string]string {
 	if s.dependency.Kind == subject.Postgres {
-		return s.postgres.References(address)
+		return s.database().References(address)
 	}
 	return fleet.References(s.dependency.Kind, address)
 }

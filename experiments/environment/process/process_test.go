@@ -359,7 +359,7 @@ func TestTheServiceDoesNotComeUp(t *testing.T) {
 		}, []string{"it did not end within 50ms"}},
 		{"remote", func(s *subject.Subject) {
 			s.Dependencies = subject.Dependencies{{Name: "far", Kind: subject.TCP, Address: "192.0.2.1:99"}}
-		}, []string{"far: 192.0.2.1:99 is not on this machine; give --allow-target"}},
+		}, []string{"far: 192.0.2.1:99 is not on this machine; give --allow-target 192.0.2.1"}},
 		{"no such program", func(s *subject.Subject) {
 			s.Service.Build, s.Service.Command = nil, []string{"./nowhere"}
 		}, []string{"service.command: ", "nowhere"}},

@@ -11,26 +11,45 @@ import (
 	"github.com/seatrial/seatrial/faults"
 )
 
-// postgresTarget is a PostgreSQL server behind its proxy. The target is made
-// while the server may still be starting; it is used when both are up.
-type postgresTarget struct {
+// database is the service's database on a server, whoever runs that.
+type database interface {
+	Admin(context.Context) (*pgx.Conn, error)
+	ServiceRole() string
+	ServiceDSN() string
+	References(address string) map[string]string
+}
+
+func (s *server) database() database {
+	if s.external != nil {
+		return s.external
+	}
+	return s.postgres
+}
+
+// sqlTarget is a PostgreSQL database behind its proxy. The target is made while
+// the server may still be starting; it is used when both are up.
+type sqlTarget struct {
 	*agent.Dependency
-	server *server
+	on *server
 }
 
 // Kind is "postgres".
-func (*postgresTarget) Kind() string { return subject.Postgres }
+func (sqlTarget) Kind() string { return subject.Postgres }
 
 // Admin implements [faults.SQL].
-func (t *postgresTarget) Admin(ctx context.Context) (*pgx.Conn, error) {
-	return t.server.postgres.Admin(ctx)
-}
+func (t sqlTarget) Admin(ctx context.Context) (*pgx.Conn, error) { return t.on.database().Admin(ctx) }
 
 // ServiceRole implements [faults.SQL].
-func (t *postgresTarget) ServiceRole() string { return t.server.postgres.ServiceRole() }
+func (t sqlTarget) ServiceRole() string { return t.on.database().ServiceRole() }
 
 // ServiceDSN implements [faults.SQL].
-func (t *postgresTarget) ServiceDSN() string { return t.server.postgres.ServiceDSN() }
+func (t sqlTarget) ServiceDSN() string { return t.on.database().ServiceDSN() }
+
+// postgresTarget is a PostgreSQL server of ours.
+type postgresTarget struct {
+	sqlTarget
+	server *server
+}
 
 // Signal implements [faults.Signalled].
 func (t *postgresTarget) Signal(ctx context.Context, s os.Signal) error {
@@ -46,18 +65,19 @@ func (t *postgresTarget) Restart(ctx context.Context) error { return t.server.po
 // tappedTarget is a PostgreSQL server with a wire tap before it.
 type tappedTarget struct {
 	*postgresTarget
-	wire agent.Tapped
+	tap
 }
 
+// tap shapes what passes the wire tap.
+type tap struct{ wire agent.Tapped }
+
 // Interfere implements [faults.Tapped].
-func (t *tappedTarget) Interfere(ctx context.Context, id string, i faults.Interference) error {
+func (t tap) Interfere(ctx context.Context, id string, i faults.Interference) error {
 	return t.wire.Interfere(ctx, id, i)
 }
 
 // LeaveAlone implements [faults.Tapped].
-func (t *tappedTarget) LeaveAlone(ctx context.Context, id string) error {
-	return t.wire.LeaveAlone(ctx, id)
-}
+func (t tap) LeaveAlone(ctx context.Context, id string) error { return t.wire.LeaveAlone(ctx, id) }
 
 // redisTarget is a redis-server behind its proxy.
 type redisTarget struct {
