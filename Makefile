@@ -13,7 +13,7 @@ PACKAGES := ./... ./testdata/orders/...
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 SUBJECT := testdata/orders/seatrial.yaml
 
-.PHONY: images trial test test-long lint fmt bench build matrix matrix-all clean help
+.PHONY: images trial test test-long lint fmt bench build matrix matrix-all rates clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,10 @@ matrix: ## try every mutant three times with its experiment (two hours; resumabl
 
 matrix-all: ## the same, then the good service and every other experiment (a day; resumable)
 	SEATRIAL_LONG=all go test -run Matrix -count 1 -timeout 48h -v ./suites/...
+
+# SEATRIAL_TRIALS=quiet=DIR:busy=DIR counts in the good service's trials that lie in these folders.
+rates: ## try the good service 20 or 5 times with every experiment, quiet and busy (a night; resumable)
+	SEATRIAL_LONG=rates go test -run '^TestRates$$' -count 1 -timeout 24h -v ./suites
 
 clean: ## remove what was built and the trials
 	rm -rf $(BIN) runs .cache

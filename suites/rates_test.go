@@ -1,0 +1,200 @@
+package suites_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/trial/folder"
+	"github.com/seatrial/seatrial/suites"
+)
+
+// Conditions of the machine under which the good service is tried.
+const (
+	quiet = "quiet" // nothing else of ordinary priority goes on
+	busy  = "busy"  // busyProcesses take what they get of the processor
+)
+
+// busyProcesses is how many are beside a trial of the condition busy: as many
+// as the two cores that the detectors' noise was measured on (detectors.md F14).
+const busyProcesses = 2
+
+// How often each experiment is tried under each condition (detectors.md,
+// section 4): those whose detectors rest on waits, windows or shares more often.
+const (
+	seriesLong  = 20
+	seriesShort = 5
+)
+
+// oftenTried are the detectors, by their number in the list, that make an
+// experiment's series a long one.
+var oftenTried = []string{"D03", "D11", "D12", "D30", "D70", "D72"}
+
+// TestRates tries the good service again and again, on a machine that is quiet
+// and beside two busy processes, where SEATRIAL_LONG is "rates". It keeps what came
+// of it in .cache/rates.json, goes on from there, and writes docs/rates.md after
+// every try. An inconclusive try counts: its share is what is to be known.
+//
+// SEATRIAL_TRIALS=quiet=DIR:busy=DIR counts in the trials in these folders, too:
+// trials of the good service, made under the condition named, of the experiments
+// as they are now. Each counts once.
+func TestRates(t *testing.T) {
+	if os.Getenv("SEATRIAL_LONG") != "rates" {
+		t.Skip("a series of trials takes hours; make rates")
+	}
+	done := loadRates(t)
+	done.countIn(t, os.Getenv("SEATRIAL_TRIALS"))
+	for _, condition := range []string{quiet, busy} {
+		for _, e := range catalogue.All() {
+			for n := len(done.of(e.Name, condition)) + 1; n <= series(e); n++ {
+				t.Run(fmt.Sprintf("%s/%s/%d", condition, e.Name, n), func(t *testing.T) {
+					r := rate(t, e.Name, condition, n)
+					done.add(t, r)
+					if r.Outcome == experiments.Failed {
+						t.Errorf("the good service failed: %v", r.Violated)
+					}
+				})
+			}
+		}
+	}
+}
+
+// series is how often an experiment is to be tried under each condition.
+func series(e experiments.Experiment) int {
+	for _, x := range e.Expect {
+		if info, _ := detect.Describe(x.Kind); slices.Contains(oftenTried, info.ID) {
+			return seriesLong
+		}
+	}
+	return seriesShort
+}
+
+// rate tries the good service with an experiment, beside busy processes where
+// the condition wants them.
+func rate(t *testing.T, experiment, condition string, n int) rated {
+	t.Helper()
+	if condition == busy {
+		for range busyProcesses {
+			beBusy(t)
+		}
+	}
+	began := time.Now()
+	tried, err := suites.Try(t.Context(), subjectOf, suites.Only(experiment), suites.Seed(uint64(n)),
+		suites.Out(filepath.Join(moduleRoot, "runs", "rates")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := ratedOf(tried)
+	r.Experiment, r.Condition, r.Digest = experiment, condition, digest("", experiment)
+	r.When, r.Seconds = began.UTC().Truncate(time.Second), time.Since(began).Seconds()
+	return r
+}
+
+// beBusy starts a process that takes all it gets of one core until the test
+// ends, or until this process is gone without having ended it.
+func beBusy(t *testing.T) {
+	t.Helper()
+	const loop = `while kill -0 "$0" 2>/dev/null; do i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; done`
+	c := exec.CommandContext(t.Context(), "sh", "-c", loop, strconv.Itoa(os.Getpid()))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Wait() }) // the context has killed it
+}
+
+// ratedOf sums up what came of an experiment over its targets and attempts.
+func ratedOf(tried []folder.Experiment) rated {
+	r := rated{Outcome: worst(tried)}
+	for _, e := range tried {
+		for _, a := range e.Verdict.Attempts {
+			run := ratedRun{Sound: a.Sound, Findings: map[string]detect.Outcome{}}
+			for _, f := range a.Findings {
+				run.Findings[f.Detector] = worse(run.Findings[f.Detector], f.Outcome)
+			}
+			r.Runs = append(r.Runs, run)
+		}
+		r.Attempts = max(r.Attempts, len(e.Verdict.Attempts))
+		for _, f := range e.Verdict.Findings {
+			if f.Outcome == detect.Violated && !slices.Contains(r.Violated, f.Detector) {
+				r.Violated = append(r.Violated, f.Detector)
+			}
+		}
+	}
+	return r
+}
+
+// worse is what a detector that was asked twice in one run said at its worst.
+func worse(a, b detect.Outcome) detect.Outcome {
+	order := []detect.Outcome{"", detect.NotApplicable, detect.Held, detect.Unknown, detect.Violated}
+	if slices.Index(order, a) > slices.Index(order, b) {
+		return a
+	}
+	return b
+}
+
+func TestRatedOf(t *testing.T) {
+	attempt := func(sound bool, f ...detect.Outcome) (a experiments.Attempt) {
+		a.Sound = sound
+		for _, o := range f {
+			a.Findings = append(a.Findings, detect.Finding{Detector: "latency", Outcome: o})
+		}
+		return a
+	}
+	e := folder.Experiment{Verdict: experiments.Verdict{
+		Outcome: experiments.Passed,
+		Attempts: []experiments.Attempt{
+			attempt(true, detect.Violated, detect.Held), attempt(false, detect.Held), attempt(true, detect.Held),
+		},
+	}}
+	r := ratedOf([]folder.Experiment{e})
+	if r.Outcome != experiments.Passed || r.Attempts != 3 || len(r.Violated) > 0 {
+		t.Errorf("it is %s after %d attempts with %v violated", r.Outcome, r.Attempts, r.Violated)
+	}
+	x := &rates{known: []rated{r}}
+	x.known[0].Condition = busy
+	if got, want := x.detectorRow("latency", busy), "| latency | busy | 2 | 1 | 1 | 0 | 0 |\n"; got != want {
+		t.Errorf("its row is %q, want %q", got, want)
+	}
+	if got := x.detectorRow("latency", quiet); got != "" {
+		t.Errorf("a condition that was not tried has the row %q", got)
+	}
+}
+
+func TestSeries(t *testing.T) {
+	want := map[string]int{"crash": seriesShort, "overload": seriesLong, "http-flaky": seriesLong, "graceful-shutdown": seriesLong}
+	for _, e := range catalogue.All() {
+		if n := want[e.Name]; n != 0 && series(e) != n {
+			t.Errorf("%s is tried %d times, want %d", e.Name, series(e), n)
+		}
+	}
+}
+
+func TestFailsAtMost(t *testing.T) {
+	for _, tt := range []struct {
+		bad, n int
+		want   string
+	}{{0, 0, "—"}, {0, 5, "46 %"}, {0, 20, "14 %"}, {1, 20, "22 %"}, {5, 5, "100 %"}} {
+		if got := atMost(tt.bad, tt.n); got != tt.want {
+			t.Errorf("%d of %d are at most %s, want %s", tt.bad, tt.n, got, tt.want)
+		}
+	}
+}
+
+func TestCountIn(t *testing.T) {
+	x := &rates{}
+	if err := x.countTrials("quiet=" + t.TempDir()); err == nil || !strings.Contains(err.Error(), "no trial") {
+		t.Errorf("a folder without trials gives %v", err)
+	}
+	if err := x.countTrials(t.TempDir()); err == nil || !strings.Contains(err.Error(), "quiet=DIR or busy=DIR") {
+		t.Errorf("a folder without a condition gives %v", err)
+	}
+}
