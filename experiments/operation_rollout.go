@@ -23,6 +23,9 @@ type Migrate struct {
 	// AtOnce is how many migrators are started at the same moment, as when
 	// every replica of a deployment migrates first. Default 1.
 	AtOnce int `yaml:"at_once" json:"at_once,omitempty"`
+	// Rows is how many rows the subject's next.fill puts in before the load
+	// begins, so that the migration has something to do. Default 0: none.
+	Rows int `yaml:"rows" json:"rows,omitempty"`
 	// Estimate is how long the plan allows for it; it may take longer or end
 	// sooner. Default 3s.
 	Estimate time.Duration `yaml:"estimate" json:"estimate,omitempty"`
@@ -34,16 +37,20 @@ var _ = registerAction(ClassOperation, "migrate", func() Action {
 
 // String is the operation in one line.
 func (m *Migrate) String() string {
+	text := "migrate to the next version"
 	if m.AtOnce > 1 {
-		return fmt.Sprintf("migrate to the next version, %d at once", m.AtOnce)
+		text += fmt.Sprintf(", %d at once", m.AtOnce)
 	}
-	return "migrate to the next version"
+	if m.Rows > 0 {
+		text += fmt.Sprintf(", with %d more rows", m.Rows)
+	}
+	return text
 }
 
 // Validate says what is wrong with the parameters.
 func (m *Migrate) Validate() error {
-	if m.AtOnce < 1 || m.Estimate <= 0 {
-		return fmt.Errorf("migrate: at_once must be 1 or more, and estimate above zero")
+	if m.AtOnce < 1 || m.Rows < 0 || m.Estimate <= 0 {
+		return fmt.Errorf("migrate: at_once must be 1 or more, rows not negative, and estimate above zero")
 	}
 	return nil
 }
@@ -56,6 +63,9 @@ func (m *Migrate) Supports(s *subject.Subject, target string) error {
 	}
 	if s.Next == nil || len(s.Next.Migrate) == 0 {
 		return errNoNext
+	}
+	if m.Rows > 0 && s.Next.Fill == nil {
+		return errors.New("the subject does not say how to make tables large (next: {fill: {dependency: …, sql: …}})")
 	}
 	if d, ok := s.Dependency(target); target != "" && (!ok || d.Kind != subject.Postgres) {
 		return fmt.Errorf("%s is no postgres dependency", target)
@@ -190,13 +200,34 @@ func (r *RollTo) Witness(j journal.Journal, _ string, w journal.Window) error {
 	return fmt.Errorf("%w: no replica was replaced by one of the %s version", faults.ErrNotInForce, r.Version)
 }
 
-// WatchesLocks reports whether a step of the plan migrates a dependency, so that
-// its locks are to be recorded.
+// WatchesLocks reports whether a step of the plan migrates a dependency, or
+// reads it for long, so that its locks are to be recorded.
 func (p *Plan) WatchesLocks(dependency string) bool {
 	return slices.ContainsFunc(p.Steps, func(s PlannedStep) bool {
-		_, migrates := s.Do.(*Migrate)
-		return migrates && s.Target == dependency
+		if s.Target != dependency {
+			return false
+		}
+		switch do := s.Do.(type) {
+		case *Migrate:
+			return true
+		case *FaultAction:
+			_, reads := do.Fault.(*faults.LongReader)
+			return reads
+		}
+		return false
 	})
+}
+
+// FillRows is how many rows are put into the subject's tables before the load
+// begins.
+func (p *Plan) FillRows() int {
+	rows := 0
+	for _, s := range p.Steps {
+		if m, ok := s.Do.(*Migrate); ok {
+			rows = max(rows, m.Rows)
+		}
+	}
+	return rows
 }
 
 // NeedsNext reports whether the plan runs the service's next version.

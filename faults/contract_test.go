@@ -80,6 +80,7 @@ var contracts = map[string]contract{
 	"malformed_body": {&faults.MalformedBody{}, httpStage, true},
 
 	"table_lock":         {&faults.TableLock{Within: 5 * time.Second}, postgresStage, false},
+	"long_reader":        {&faults.LongReader{Within: 5 * time.Second}, postgresStage, false},
 	"connection_flood":   {&faults.ConnectionFlood{}, postgresStage, false},
 	"terminate_backends": {&faults.TerminateBackends{}, postgresStage, false},
 	"refuse_writes": {

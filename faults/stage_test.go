@@ -22,6 +22,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/agent/agenttest"
 	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -263,8 +264,10 @@ func databaseStage(t *testing.T, wire *agent.WireConfig) *stage {
 			_ = query(ctx, proxied, 8)
 		}))
 	}
+	locks := observe.Locks{Dependency: "db", Role: target.ServiceRole(), Connect: target.Admin}
 	s.tasks = append(s.tasks,
 		func(ctx context.Context) { watchActivity(ctx, t, rec, target.admin) },
+		func(ctx context.Context) { _ = locks.Observe(ctx, rec) },
 		each(100*time.Millisecond, func(context.Context) {
 			probe(rec, "db", d.ProxyAddress(), "\x00\x00\x00\x08\x04\xd2\x16\x2f")
 		}))

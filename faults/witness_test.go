@@ -124,6 +124,19 @@ func many(n int, app string) (apps []string) {
 	return apps
 }
 
+// reading records the locks every 100 ms, with a transaction in the window.
+func reading(app string) func(*tale) {
+	return func(s *tale) {
+		for ms := 3000; ms < 9000; ms += 100 {
+			var l journal.Locks
+			if age := at(ms).Sub(window.From); window.Contains(at(ms)) {
+				l.Sessions = []journal.Session{{PID: 7, App: app, XactAge: age + time.Millisecond}}
+			}
+			s.Record(journal.Entry{At: at(ms) + 4, On: "db", Body: l})
+		}
+	}
+}
+
 func waiting() journal.Activity {
 	a := backends("orders")
 	a.Backends[0].WaitType = "Lock"
@@ -346,6 +359,10 @@ func TestWitnesses(t *testing.T) {
 			parts{load, samples(backends("orders"), backends("orders"))},
 			ErrNotExercised,
 		},
+		"reader":                {&LongReader{}, parts{load, reading("seatrial-r1")}, nil},
+		"reader, no lock watch": {&LongReader{}, parts{load}, ErrNotInForce},
+		"reader, another's":     {&LongReader{}, parts{load, reading("report")}, ErrNotInForce},
+		"reader, no traffic":    {&LongReader{}, parts{reading("seatrial-r1")}, ErrNotExercised},
 		"flood": {
 			&ConnectionFlood{},
 			parts{load, samples(backends("orders"), backends(many(15, "seatrial-r1")...))},

@@ -8,3 +8,10 @@ func ExampleMixVersions() {
 	// Output:
 	// mixed_versions is violated: promised that no request fails for a rollout
 }
+
+func ExampleMigrateWithoutHoldingUp() {
+	expect(saved("migration_locks/held-in-small-pieces")).To(suites.MigrateWithoutHoldingUp())
+	expect(saved("migration_locks/violated-queued-behind")).To(suites.MigrateWithoutHoldingUp())
+	// Output:
+	// migration_locks is violated: promised that a migration makes no statement wait for a lock longer tha…
+}

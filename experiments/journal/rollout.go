@@ -13,6 +13,16 @@ type Migrated struct {
 // Kind is "migrated".
 func (Migrated) Kind() string { return "migrated" }
 
+// Filled says that a table was made large before the load began, by the
+// subject's own statement. The entry's On is the dependency.
+type Filled struct {
+	Rows int           `json:"rows"`
+	Took time.Duration `json:"took"`
+}
+
+// Kind is "filled".
+func (Filled) Kind() string { return "filled" }
+
 // Rolled says that a replica was replaced by one of another version. The
 // entry's On is the replica.
 type Rolled struct {
@@ -75,6 +85,7 @@ func (Locks) Kind() string { return "locks" }
 
 var (
 	_ = register[Migrated]()
+	_ = register[Filled]()
 	_ = register[Rolled]()
 	_ = register[CrossRead]()
 	_ = register[Locks]()

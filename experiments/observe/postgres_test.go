@@ -118,6 +118,7 @@ func TestPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("backends", s.testBackends)
+	t.Run("locks", s.testLocks)
 	t.Run("round trip", func(t *testing.T) {
 		o := &RoundTrip{Kind: "postgres", Address: net.JoinHostPort("127.0.0.1", s.port)}
 		for _, r := range observed[journal.RoundTrip](t, o, 250*time.Millisecond) {

@@ -115,6 +115,9 @@ func (r *run) whole(ctx context.Context, backend environment.Backend) (err error
 // inside is what happens while the environment is up.
 func (r *run) inside(ctx context.Context) error {
 	r.phase("setup", r.plan.Duration())
+	if err := r.fill(ctx); err != nil {
+		return err
+	}
 	load, err := r.newLoader(ctx)
 	if err != nil {
 		return err
