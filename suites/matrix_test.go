@@ -42,7 +42,7 @@ const repeats = 3
 // SEATRIAL_LONG is set; where that is "all", each with every other experiment
 // once, too, and the good service with all of them. The long forms keep what
 // they have found in .cache/matrix.json, go on from there, and write
-// docs/matrix.md after every try. SEATRIAL_ENVIRONMENT says where; a mutant of
+// docs/matrix.md at the beginning and after every try. SEATRIAL_ENVIRONMENT says where; a mutant of
 // the Dockerfile is tried in containers, and skipped where there is no engine.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
@@ -62,6 +62,7 @@ func TestMatrix(t *testing.T) {
 		return
 	}
 	done := loadMatrix(t, mutants)
+	done.write(t)
 	for _, c := range wanted(mutants, long == "all") {
 		i := slices.IndexFunc(mutants, func(m mutant.Mutant) bool { return m.Name == c.Mutant })
 		m := mutant.Mutant{}
