@@ -131,8 +131,11 @@ func TestMigrationLocks(t *testing.T) {
 		texts []string
 	}{
 		"good": {migrated{}, Held, []string{"with 1000000 rows", "for more than 0.25 s"}},
-		"queued behind an ALTER": {migrated{sample: queued}, Violated,
-			[]string{"waited for 3.95s while orders-migrate was at «ALTER TABLE orders»", "lock_timeout"}},
+		"queued behind an ALTER": {
+			migrated{sample: queued},
+			Violated,
+			[]string{"waited for 3.95s while orders-migrate was at «ALTER TABLE orders»", "lock_timeout"},
+		},
 		"held against everybody": {migrated{sample: between(10*sec, 13*sec, func(at journal.Instant, l *journal.Locks) {
 			migrator(l, at.Sub(10*sec)+1, journal.TableLock{Table: "orders", Mode: accessExclusive, Granted: true})
 		})}, Violated, []string{"locks a table against everybody for more than 1s; one did for 2.95s"}},
@@ -147,15 +150,24 @@ func TestMigrationLocks(t *testing.T) {
 			migrator(l, 1, journal.TableLock{Table: "orders", Mode: rowExclusive, Granted: true})
 			migrator(l, 1, journal.TableLock{Table: "orders", Mode: rowExclusive})
 		})}, Violated, []string{"2 were at work on tables at once, in 20 samples"}},
-		"one fails": {migrated{errs: []string{"", "column exists", ""}}, Violated,
-			[]string{"migrator 2 ended with: column exists"}},
+		"one fails": {
+			migrated{errs: []string{"", "column exists", ""}},
+			Violated,
+			[]string{"migrator 2 ended with: column exists"},
+		},
 		"small table":     {migrated{rows: 1000}, Unknown, []string{"1000 rows, and 1000000 are needed"}},
 		"no reader":       {migrated{noReader: true}, Unknown, []string{"no long_reader step"}},
 		"hardly any load": {migrated{rate: 5}, Unknown, []string{"75 requests met the migration"}},
-		"nothing migrated": {migrated{sample: func(_ journal.Instant, l *journal.Locks) { *l = journal.Locks{} }}, Unknown,
-			[]string{"no migrator held or wanted a lock"}},
-		"not seen": {migrated{unseen: func(at journal.Instant) bool { return at > 10*sec && at < 12*sec }}, Unknown,
-			[]string{"saw nothing for 2s"}},
+		"nothing migrated": {
+			migrated{sample: func(_ journal.Instant, l *journal.Locks) { *l = journal.Locks{} }},
+			Unknown,
+			[]string{"no migrator held or wanted a lock"},
+		},
+		"not seen": {
+			migrated{unseen: func(at journal.Instant) bool { return at > 10*sec && at < 12*sec }},
+			Unknown,
+			[]string{"saw nothing for 2s"},
+		},
 		"nothing seen": {migrated{unseen: func(journal.Instant) bool { return true }}, Unknown, []string{"were not seen"}},
 		"no end":       {migrated{errs: []string{}}, Unknown, []string{"no migrator was seen to end"}},
 	} {
