@@ -13,8 +13,13 @@ func (p *planner) spare(step string, a Action, target string) {
 		return
 	}
 	if harm := harmOf(a, d); harm != "" {
-		p.reason("step %q would hurt other users of the server at %s: %s; say disruptive: true in dependencies.%s to allow it",
-			step, d.Address, harm, d.Name)
+		p.reason(
+			"step %q would hurt other users of the server at %s: %s; say disruptive: true in dependencies.%s to allow it",
+			step,
+			d.Address,
+			harm,
+			d.Name,
+		)
 	}
 }
 

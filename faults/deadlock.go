@@ -66,7 +66,7 @@ func (f *Deadlock) Inject(ctx context.Context, t Target) (Injection, error) {
 		s.clear, err = f.lieInWait(ctx, s, &found)
 	}
 	if err == nil {
-		err = s.build(ctx, s.function(f.body(s), "SET deadlock_timeout = '100ms'"), triggersOn(s, tables))
+		err = s.build(ctx, s.function(f.body(s), "SET deadlock_timeout = '"+searchAfter+"'"), triggersOn(s, tables))
 	}
 	if err != nil {
 		return nil, s.fail(ctx, fmt.Errorf("deadlock: %w", err))
@@ -100,6 +100,11 @@ END`
 	quoted := func(text string) string { return strings.ReplaceAll(text, "'", "''") }
 	return fmt.Sprintf(body, quoted(s.in("attempts")), s.note(), quoted(s.name))
 }
+
+// searchAfter is when PostgreSQL searches for the deadlock, counted from the
+// beginning of the service's wait. It searches once: our transaction must ask
+// for its lock before, also on a busy machine.
+const searchAfter = "500ms"
 
 // lookEvery is how often it is looked whether somebody waits for our lock.
 const lookEvery = 5 * time.Millisecond

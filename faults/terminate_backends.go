@@ -40,7 +40,8 @@ func (f *TerminateBackends) Supports(t Target) error {
 }
 
 const terminate = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid() AND application_name NOT LIKE 'seatrial-%'`
+WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid()
+  AND application_name NOT LIKE 'seatrial-%'`
 
 // Inject ends the backends for the first time.
 func (f *TerminateBackends) Inject(ctx context.Context, t Target) (Injection, error) {

@@ -91,7 +91,7 @@ func (g *planter) all(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		like, err := alone.Target(g.Planting.Name, g.seq)
+		like, err := alone.Target(g.Name, g.seq)
 		if err != nil {
 			return err
 		}
@@ -135,20 +135,20 @@ func (g *planter) plant(
 		return 0, err
 	}
 	g.seq++
-	t, err := alone.Target(g.Planting.Name, g.seq)
+	t, err := alone.Target(g.Name, g.seq)
 	if err == nil && format != "" {
 		t, err = f.replaced(t, fmt.Sprintf(format, fmt.Sprintf("%s-%d", g.word, g.seq)))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("request %q: %s: %w", t.Route, f.name, err)
 	}
-	r := journal.Request{Seq: g.seq, Attack: g.Planting.Name, Route: t.Route, Due: g.rec.Now()}
+	r := journal.Request{Seq: g.seq, Attack: g.Name, Route: t.Route, Due: g.rec.Now()}
 	answer := g.send(ctx, &r, t, hit{seq: g.seq})
 	if r.OK {
 		g.capture(t.request, answer)
 	}
 	g.rec.Request(r)
-	g.rec.Record(journal.Entry{At: r.Done, On: g.Planting.Name, Body: journal.Planted{
+	g.rec.Record(journal.Entry{At: r.Done, On: g.Name, Body: journal.Planted{
 		Attack: r.Attack, Seq: r.Seq, Route: r.Route, Field: f.name, Form: form, Sent: r.Sent, Code: r.Code, Err: r.Err,
 	}})
 	if broken := g.broken.Load(); broken != nil {

@@ -25,8 +25,10 @@ var plantable = Traffic{
 			Headers: map[string]string{"X-Tenant": "acme", "Accept": "text/plain", "X-Api-Key": "k"},
 		},
 		{Name: "list", Weight: 1, Path: "/things?limit=5"},
-		{Name: "put", Weight: 1, Method: "POST", Path: "/things",
-			Body: `{"name":"{{seq}}","n":12345678901234567890,"tags":["a","b"],"of":{"x":"y"}}`},
+		{
+			Name: "put", Weight: 1, Method: "POST", Path: "/things",
+			Body: `{"name":"{{seq}}","n":12345678901234567890,"tags":["a","b"],"of":{"x":"y"}}`,
+		},
 		{Name: "form", Weight: 1, Method: "POST", Path: "/f", Headers: map[string]string{
 			"Content-Type": "application/x-www-form-urlencoded",
 		}, Body: "b=2&a=1"},

@@ -170,7 +170,12 @@ func TestRatedOf(t *testing.T) {
 }
 
 func TestSeries(t *testing.T) {
-	want := map[string]int{"crash": seriesShort, "overload": seriesLong, "http-flaky": seriesLong, "graceful-shutdown": seriesLong}
+	want := map[string]int{
+		"crash":             seriesShort,
+		"overload":          seriesLong,
+		"http-flaky":        seriesLong,
+		"graceful-shutdown": seriesLong,
+	}
 	for _, e := range catalogue.All() {
 		if n := want[e.Name]; n != 0 && series(e) != n {
 			t.Errorf("%s is tried %d times, want %d", e.Name, series(e), n)

@@ -41,7 +41,7 @@ type planted struct {
 }
 
 // took is how long the answer took.
-func (p planted) took() time.Duration { return p.Entry.At.Sub(p.Sent) }
+func (p planted) took() time.Duration { return p.At.Sub(p.Sent) }
 
 // active reports whether the value would change a statement.
 func (p planted) active() bool {

@@ -247,7 +247,13 @@ func (c checker) address(at string, dep Dependency) {
 	}
 	if dep.Kind != TCP {
 		if c.d.Has(at + ".address") {
-			c.wrong(at+".address", "it to be left out", "address is for kinds tcp and postgres, and %s is of kind %s", dep.Name, dep.Kind)
+			c.wrong(
+				at+".address",
+				"it to be left out",
+				"address is for kinds tcp and postgres, and %s is of kind %s",
+				dep.Name,
+				dep.Kind,
+			)
 		}
 		return
 	}

@@ -73,7 +73,9 @@ func externalName(run string) string {
 func (e *External) read(c ExternalConfig) error {
 	var err error
 	if e.admin, err = pgx.ParseConfig(c.Dependency.AdminURL); err != nil {
-		return errors.New("admin_url is not understood; want postgres://user:password@host:port/database") // it holds a password
+		return errors.New(
+			"admin_url is not understood; want postgres://user:password@host:port/database",
+		) // it holds a password
 	}
 	e.admin.ConnectTimeout = 5 * time.Second
 	e.database.SSLMode = sslMode(c.Dependency.AdminURL)
@@ -147,7 +149,8 @@ func (e *External) attach(ctx context.Context, d subject.Dependency) error {
 // observers see could not be told apart.
 func (e *External) alone(ctx context.Context) error {
 	var others int
-	const count = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2 AND application_name NOT LIKE 'seatrial%'"
+	const count = "SELECT count(*) FROM pg_stat_activity " +
+		"WHERE usename = $1 AND datname = $2 AND application_name NOT LIKE 'seatrial%'"
 	if err := e.keeper.QueryRow(ctx, count, e.database.Service, e.database.Name).Scan(&others); err != nil {
 		return fmt.Errorf("ask who uses %s: %w", e.database.Name, err)
 	}
