@@ -113,8 +113,11 @@ func (n noise) control(r *rand.Rand, sleeps int) []float64 {
 
 // few is the most events a cell may show when its true rate is at most p, which
 // a right rule exceeds in less than one run of 100,000 (Poisson).
-func few(p float64) int {
-	mean := p * repetitions
+func few(p float64) int { return fewOf(p, repetitions) }
+
+// fewOf is the same for another number of runs.
+func fewOf(p float64, runs int) int {
+	mean := p * float64(runs)
 	n, term, tail := 0, math.Exp(-mean), 1-math.Exp(-mean)
 	for tail > 1e-5 {
 		n++
