@@ -105,7 +105,7 @@ How often the good service is told the truth. Written by ` + "`make rates`" + ` 
 not by hand. Any violation here is a false alarm: the reference service keeps its promises. Rates from
 simulation are in [detectors.md](detectors.md).
 
-*Quiet*: nothing else of ordinary priority went on. *Busy*: two processes beside it took all they got of two cores. A
+*Quiet*: nothing else went on. *Busy*: two processes beside it took all they got of two cores. A
 try counts while its experiment is unchanged.
 
 ## Experiments

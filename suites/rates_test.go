@@ -41,8 +41,8 @@ var oftenTried = []string{"D03", "D11", "D12", "D30", "D70", "D72"}
 
 // TestRates tries the good service again and again, on a machine that is quiet
 // and beside two busy processes, where SEATRIAL_LONG is "rates". It keeps what came
-// of it in .cache/rates.json, goes on from there, and writes docs/rates.md after
-// every try. An inconclusive try counts: its share is what is to be known.
+// of it in .cache/rates.json, goes on from there, and writes docs/rates.md at the
+// beginning and after every try. An inconclusive try counts: its share is what is to be known.
 //
 // SEATRIAL_TRIALS=quiet=DIR:busy=DIR counts in the trials in these folders, too:
 // trials of the good service, made under the condition named, of the experiments
@@ -53,6 +53,9 @@ func TestRates(t *testing.T) {
 	}
 	done := loadRates(t)
 	done.countIn(t, os.Getenv("SEATRIAL_TRIALS"))
+	if err := done.save(); err != nil {
+		t.Fatal(err)
+	}
 	for _, condition := range []string{quiet, busy} {
 		for _, e := range catalogue.All() {
 			for n := len(done.of(e.Name, condition)) + 1; n <= series(e); n++ {
