@@ -4,12 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -77,16 +73,7 @@ func loadMatrix(t *testing.T, mutants []mutant.Mutant) *matrix {
 	for _, m := range mutants {
 		x.patches[m.Name] = m.Digest
 	}
-	b, err := os.ReadFile(matrixCache)
-	if errors.Is(err, fs.ErrNotExist) {
-		return x
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &x.cells)
-	}
-	if err != nil {
-		t.Fatalf("read %s: %v; remove it to begin anew", matrixCache, err)
-	}
+	x.cells = readKept[tried](t, matrixCache)
 	return x
 }
 
@@ -117,14 +104,7 @@ func (x *matrix) add(t *testing.T, c tried) {
 		return
 	}
 	x.cells = append(slices.DeleteFunc(x.cells, func(o tried) bool { return x.same(o, c) }), c)
-	b, err := json.MarshalIndent(x.cells, "", " ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(matrixCache), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(matrixCache, b, 0o644)
-	}
-	if err != nil {
+	if err := keep(matrixCache, x.cells); err != nil {
 		t.Fatal(err)
 	}
 	x.write(t)

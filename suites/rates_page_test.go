@@ -1,13 +1,9 @@
 package suites_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -50,18 +46,7 @@ type rates struct{ known []rated }
 
 func loadRates(t *testing.T) *rates {
 	t.Helper()
-	x := &rates{}
-	b, err := os.ReadFile(ratesCache)
-	if errors.Is(err, fs.ErrNotExist) {
-		return x
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &x.known)
-	}
-	if err != nil {
-		t.Fatalf("read %s: %v; remove it to begin anew", ratesCache, err)
-	}
-	return x
+	return &rates{known: readKept[rated](t, ratesCache)}
 }
 
 // of are the tries of an experiment as it is now under a condition.
@@ -85,14 +70,7 @@ func (x *rates) add(t *testing.T, r rated) {
 }
 
 func (x *rates) save() error {
-	b, err := json.MarshalIndent(x.known, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(ratesCache), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(ratesCache, b, 0o644); err != nil {
+	if err := keep(ratesCache, x.known); err != nil {
 		return err
 	}
 	return os.WriteFile(ratesPage, []byte(x.page()), 0o644)
