@@ -103,8 +103,9 @@ END`
 
 // searchAfter is when PostgreSQL searches for the deadlock, counted from the
 // beginning of the service's wait. It searches once: our transaction must ask
-// for its lock before, also on a busy machine.
-const searchAfter = "500ms"
+// for its lock before, also on a busy machine, and other writes that come while
+// it waits make it harder to tell whose attempts are whose.
+const searchAfter = "250ms"
 
 // lookEvery is how often it is looked whether somebody waits for our lock.
 const lookEvery = 5 * time.Millisecond
