@@ -90,7 +90,7 @@ func (s *Subject) Remote(allowed []string) error {
 			if err != nil {
 				host = address
 			}
-			if !loopback(host) && !slices.Contains(allowed, host) {
+			if !Loopback(host) && !slices.Contains(allowed, host) {
 				return fmt.Errorf("%s: %s is not on this machine; give --allow-target %s when you mean it", d.Name, address, host)
 			}
 		}
@@ -108,7 +108,9 @@ func hosts(text string) []string {
 	return append(strings.Split(u.Host, ","), u.Query()["host"]...)
 }
 
-func loopback(host string) bool {
+// Loopback says whether a host, without its port, is this machine itself: an
+// address of the loopback, its name, or a socket's folder.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback() || strings.HasPrefix(host, "/")
 }

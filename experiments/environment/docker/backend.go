@@ -164,8 +164,7 @@ func (b *Backend) checkDependency(d subject.Dependency) error {
 		if err != nil {
 			return fmt.Errorf("%s: its address is not host:port: %w", d.Name, err)
 		}
-		ip := net.ParseIP(where)
-		if where == "localhost" || ip != nil && ip.IsLoopback() {
+		if subject.Loopback(where) {
 			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)
 		}
 		if !slices.Contains(b.AllowTargets, where) {
