@@ -59,31 +59,31 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 	}
 	q := *p
 	var until journal.Instant // later scrapes are of other requests
-	ends, ok := strangeEnds(j)
-	if ok {
+	ends := answeredEnds{early: max(p.Early, 1)}
+	if ends.strange(j) {
 		q.Growth = p.Strange
-		if len(ends) > 0 {
-			until = ends[len(ends)-1].Add(scrapeMargin)
+		if ends.n > 0 {
+			until = ends.last.Add(scrapeMargin)
 		}
-	} else if ends, ok = varyingEnds(j); !ok {
+	} else if !ends.varying(j) {
 		return d.notApplicable("no request of the traffic has anything varying in its path, so labels cannot grow with it")
 	}
-	if need := p.Early + p.Later; len(ends) < need {
-		return d.unknown("only %d requests with something varying in them were answered, and %d are needed", len(ends), need)
+	if need := p.Early + p.Later; ends.n < need {
+		return d.unknown("only %d requests with something varying in them were answered, and %d are needed", ends.n, need)
 	}
 	early, late := labelValues{}, labelValues{}
 	last := map[string]journal.Metrics{}
 	for _, replica := range j.Header().Replicas {
-		counted := journal.Window{From: ends[max(p.Early-1, 0)].Add(scrapeMargin), To: until}
+		counted := journal.Window{From: ends.first[ends.early-1].Add(scrapeMargin), To: until}
 		last[replica] = p.count(j, replica, counted, early, late)
 	}
-	later, after := len(ends)-p.Early, 0
+	later, after := ends.n-p.Early, 0
 	q.growth(d, early, late, later)
 	for _, replica := range j.Header().Replicas {
 		p.total(d, replica, last[replica])
 		after += last[replica].Len()
 	}
-	d.add(measured("series", float64(after), "1", len(ends)))
+	d.add(measured("series", float64(after), "1", ends.n))
 	return d.close(
 		"no label gained more than %s values over %d requests with something varying in them; the replicas had "+
 			"%d series in the end",
@@ -93,42 +93,64 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 	)
 }
 
-// strangeEnds are the ends of the answered requests for what nobody has heard
-// of, sorted; false when there was no such attack.
-func strangeEnds(j journal.Journal) ([]journal.Instant, bool) {
-	strange := map[string]bool{}
-	for e, a := range journal.Of[journal.Attack](j) {
-		if a.Strange {
-			strange[e.On] = true
-		}
-	}
-	var ends []journal.Instant
-	for r := range j.Requests(journal.Window{}) {
-		if strange[r.Attack] && r.Code != 0 {
-			ends = append(ends, r.Done)
-		}
-	}
-	slices.Sort(ends)
-	return ends, len(strange) > 0
+// answeredEnds are when requests with something varying in them were answered:
+// the first so many of these instants, the last, and how many there are.
+type answeredEnds struct {
+	early int // how many are kept
+	first []journal.Instant
+	last  journal.Instant
+	n     int
 }
 
-// varyingEnds are the ends of the answered requests whose path varies, sorted;
-// false when the traffic has no such request.
-func varyingEnds(j journal.Journal) ([]journal.Instant, bool) {
+func (a *answeredEnds) add(at journal.Instant) {
+	a.n++
+	a.last = max(a.last, at)
+	if len(a.first) == a.early && at >= a.first[a.early-1] {
+		return
+	}
+	i, _ := slices.BinarySearch(a.first, at)
+	a.first = slices.Insert(a.first, i, at)
+	a.first = a.first[:min(len(a.first), a.early)]
+}
+
+// strange adds the answered requests for what nobody has heard of; it is false
+// when there was no such attack.
+func (a *answeredEnds) strange(j journal.Journal) bool {
+	attacks := map[string]bool{}
+	for e, attack := range journal.Of[journal.Attack](j) {
+		if attack.Strange {
+			attacks[e.On] = true
+		}
+	}
+	if len(attacks) == 0 {
+		return false
+	}
+	for r := range j.Requests(journal.Window{}) {
+		if attacks[r.Attack] && r.Code != 0 {
+			a.add(r.Done)
+		}
+	}
+	return true
+}
+
+// varying adds the answered requests whose path varies; it is false when the
+// traffic has no such request.
+func (a *answeredEnds) varying(j journal.Journal) bool {
 	varies := map[string]bool{}
 	for _, r := range j.Header().Routes {
 		if strings.Contains(r.Path, "{{") || strings.Contains(r.Path, "${") {
 			varies[r.Name] = true
 		}
 	}
-	var ends []journal.Instant
+	if len(varies) == 0 {
+		return false
+	}
 	for r := range j.Requests(journal.Window{}) {
 		if varies[r.Route] && r.Code != 0 {
-			ends = append(ends, r.Done)
+			a.add(r.Done)
 		}
 	}
-	slices.Sort(ends)
-	return ends, len(varies) > 0
+	return true
 }
 
 // labelValues are the values seen of each label of each metric.

@@ -130,6 +130,7 @@ type crowd struct {
 	bad                  []bool  // by window
 	test                 shareTest
 	dropped, sent        int
+	last                 journal.Request // of the bad hits after the trigger's end
 	firstBad, lastBadHit Evidence
 }
 
@@ -181,9 +182,10 @@ func (m *Metastability) clients(j journal.Journal) (*crowd, error) {
 // count sorts the hits by when they were due. Hits that are still under way
 // would be missing from the latest windows, so that those are left out.
 func (c *crowd) count(j journal.Journal, good float64) {
-	hits := c.ended(j)
+	hits := byNumber(j, c.attack)
 	run := j.Header().Run
-	for _, r := range hits {
+	for r := range hits {
+		c.upTo = r.Due
 		if r.Dropped {
 			c.dropped++
 			continue
@@ -198,29 +200,27 @@ func (c *crowd) count(j journal.Journal, good float64) {
 			c.after(r, run)
 		}
 	}
+	if c.whole.To != 0 {
+		c.upTo = c.whole.To
+	}
+	if c.firstBad.Kind != "" {
+		c.lastBadHit = requestEvidence(run, c.last)
+	}
 	if n := int(c.upTo.Sub(c.gone) / clientWindow); n < len(c.windows) {
 		c.windows = c.windows[:max(n, 0)]
 	}
 	for _, w := range c.windows {
 		c.bad = append(c.bad, w.ratio() < good)
 	}
-	for _, r := range hits { // once it is known since when there is no bad window
-		if !r.Dropped && r.Due >= c.gone.Add(c.lastBad()) {
+	calmFrom := c.gone.Add(c.lastBad())
+	for r := range hits { // once it is known since when there is no bad window
+		if !r.Dropped && r.Due >= calmFrom {
 			c.test.count(!r.OK)
 		}
+		if c.test.sure != "" {
+			break
+		}
 	}
-}
-
-// ended are the attack's hits by number, up to the first that has not ended.
-func (c *crowd) ended(j journal.Journal) []journal.Request {
-	hits := overHits(j, c.attack)
-	if len(hits) > 0 {
-		c.upTo = hits[len(hits)-1].Due
-	}
-	if c.whole.To != 0 {
-		c.upTo = c.whole.To
-	}
-	return hits
 }
 
 func (c *crowd) after(r journal.Request, run string) {
@@ -230,7 +230,7 @@ func (c *crowd) after(r journal.Request, run string) {
 	}
 	c.windows[i].add(r)
 	if !r.OK {
-		c.lastBadHit = requestEvidence(run, r)
+		c.last = r
 		first(&c.firstBad, run, r)
 	}
 }
@@ -282,16 +282,16 @@ func (c *crowd) calm() bool {
 		c.windows[len(c.windows)-1].amplification() <= calmRetries
 }
 
-// last adds up the windows of the last look.
-func (c *crowd) last() (sum calls) {
+// latest adds up the windows of the last look.
+func (c *crowd) latest() (sum calls) {
 	for _, w := range c.windows[max(len(c.windows)-int(lastLook/clientWindow), 0):] {
 		sum = calls{sum.n + w.n, sum.good + w.good, sum.tries + w.tries}
 	}
 	return sum
 }
 
-func (c *crowd) ratioOfLast() float64         { return c.last().ratio() }
-func (c *crowd) amplificationOfLast() float64 { return c.last().amplification() }
+func (c *crowd) ratioOfLast() float64         { return c.latest().ratio() }
+func (c *crowd) amplificationOfLast() float64 { return c.latest().amplification() }
 
 func (c *crowd) quantities(d *docket, m Metastability) {
 	worst, at := 1.0, 0
@@ -310,9 +310,9 @@ func (c *crowd) quantities(d *docket, m Metastability) {
 		return
 	}
 	d.add(
-		bounded("good_last", c.ratioOfLast(), "1", ">=", m.Ratio, c.last().n),
+		bounded("good_last", c.ratioOfLast(), "1", ">=", m.Ratio, c.latest().n),
 		measured("good_worst", worst, "1", c.windows[at].n),
-		measured("amplification_last", c.amplificationOfLast(), "1", c.last().n),
+		measured("amplification_last", c.amplificationOfLast(), "1", c.latest().n),
 		boundedTime("down_after_trigger", c.lastBad(), m.Within, len(c.windows)),
 	)
 }

@@ -114,8 +114,14 @@ type nestedMeasure struct {
 	within, slack time.Duration
 	over          handover
 
-	sent, met    int
-	tied         bool // by the ids that the service passed on
+	sent int
+	tied bool // by the ids that the service passed on
+	metBoth
+}
+
+// metBoth are the requests that met both faults.
+type metBoth struct {
+	met          int
 	late, broken int
 	longest      time.Duration // by the due instant
 	waited       time.Duration // for the first, at the longest
@@ -129,63 +135,69 @@ type nestedMeasure struct {
 func (m *nestedMeasure) asked(j journal.Journal, attack string, routes []string, least time.Duration) {
 	run, end := j.Header().Run, m.over.first.window.To
 	s := span{name: "the first fault", windows: []journal.Window{m.over.first.window}}
-	sent := slices.DeleteFunc(slices.Collect(hits(j, s, attack, routes)), func(r journal.Request) bool {
-		return r.Dropped || r.Sent >= end
-	})
-	m.sent = len(sent)
-	arrived := m.arrivedFor(j, sent)
-	m.tied = len(arrived) > 0
-	for i, r := range sent {
-		waited, met := end.Sub(r.Sent), r.Done > end.Add(least)
-		if m.tied {
-			var at journal.Instant
-			at, met = arrived[i]
-			met = met && at >= end.Add(-least/2) // else it did not wait for the first
-			waited = at.Sub(r.Sent)
+	arrived := m.arrivedFor(j)
+	var byTime metBoth
+	for r := range hits(j, s, attack, routes) {
+		if r.Dropped || r.Sent >= end {
+			continue
 		}
-		if met && waited >= least {
-			m.waited = max(m.waited, waited)
-			m.add(run, r)
+		m.sent++
+		if waited := end.Sub(r.Sent); waited >= least && r.Done > end.Add(least) {
+			byTime.add(run, r, waited, m.within, m.slack)
 		}
+		at := earliest(arrived.of(r))
+		if at == nil {
+			continue
+		}
+		m.tied = true
+		// One that came sooner did not wait for the first.
+		if waited := at.Sub(r.Sent); waited >= least && *at >= end.Add(-least/2) {
+			m.add(run, r, waited, m.within, m.slack)
+		}
+	}
+	if !m.tied {
+		m.metBoth = byTime
 	}
 }
 
 // add judges one request that met both.
-func (m *nestedMeasure) add(run string, r journal.Request) {
+func (m *metBoth) add(run string, r journal.Request, waited, within, slack time.Duration) {
 	m.met++
+	m.waited = max(m.waited, waited)
 	if r.Latency() > m.longest {
 		m.longest = r.Latency()
 		m.worst = []Evidence{requestEvidence(run, r)}
 	}
-	limit := m.within + m.slack
+	limit := within + slack
 	switch {
-	case r.RawLatency() > limit+m.slack, r.Err == journal.ErrTimeout && r.RawLatency() > limit:
+	case r.RawLatency() > limit+slack, r.Err == journal.ErrTimeout && r.RawLatency() > limit:
 		m.broken++
 	case r.Latency() > limit, r.Err == journal.ErrTimeout:
 		m.late++
 	}
 }
 
-// arrivedFor is when a call of each request, by its place, first arrived at the
-// second dependency while that hung: by the request's id or its trace.
-func (m *nestedMeasure) arrivedFor(j journal.Journal, sent []journal.Request) map[int]journal.Instant {
-	run := j.Header().Run
-	ids, traces := map[string]int{}, map[[16]byte]int{}
-	for i, r := range sent {
-		ids[r.ID(run)] = i
-		traces[journal.Trace(run, r.Attack, r.Seq).Trace] = i
-	}
-	first := map[int]journal.Instant{}
+// arrivedFor is when a call of a request first arrived at the second dependency
+// while that hung.
+func (m *nestedMeasure) arrivedFor(j journal.Journal) *carried[journal.Instant] {
+	first := newCarried[journal.Instant](j.Header().Run)
 	for _, a := range arrivals(j, m.over.second.Target) {
-		i, ours := ids[a.call.RequestID]
-		if t, ok := journal.ParseTraceparent(a.call.Traceparent); !ours && ok {
-			i, ours = traces[t.Trace]
+		if !m.over.second.window.Contains(a.at) {
+			continue
 		}
-		if _, known := first[i]; ours && !known && m.over.second.window.Contains(a.at) {
-			first[i] = a.at
+		if at := first.by(a.call); at != nil && *at == 0 {
+			*at = a.at
 		}
 	}
 	return first
+}
+
+// earliest is the earlier of two instants; nil when neither is known.
+func earliest(a, b *journal.Instant) *journal.Instant {
+	if a == nil || b != nil && *b < *a {
+		return b
+	}
+	return a
 }
 
 func (m *nestedMeasure) judge(f Finding, need int) Finding {

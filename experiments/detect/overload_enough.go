@@ -2,7 +2,6 @@ package detect
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -65,7 +64,7 @@ func (s *Shedding) tested(
 			from = a.From.Add(s.Discard)
 		}
 	}
-	for _, r := range overHits(j, step) {
+	for r := range byNumber(j, step) {
 		if r.Due < from {
 			continue
 		}
@@ -89,22 +88,4 @@ func (s *Shedding) troubled(r journal.Request) bool {
 		return r.Latency() > s.ShedsWithin
 	}
 	return true
-}
-
-// overHits are the hits of an attack by number, up to the first that has not
-// ended: those after it that have are the quick ones.
-func overHits(j journal.Journal, attack string) []journal.Request {
-	var hits []journal.Request
-	for r := range j.Requests(journal.Window{}) {
-		if r.Attack == attack {
-			hits = append(hits, r)
-		}
-	}
-	slices.SortFunc(hits, func(a, b journal.Request) int { return int(a.Seq) - int(b.Seq) })
-	for i, r := range hits {
-		if r.Seq != uint64(i) {
-			return hits[:i]
-		}
-	}
-	return hits
 }

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"encoding/hex"
 	"maps"
 	"math"
 	"slices"
@@ -80,7 +79,7 @@ func (p *SeedDiversity) Detect(j journal.Journal) Finding {
 		return d.notApplicable("none of %d calls of %s that failed was tried again, so there are no waits to compare",
 			len(failed), on)
 	}
-	from := originsOf(j, append(slices.Clone(alone), together...))
+	from := originsOf(j, append(slices.Clone(alone), together...), again)
 	p.correlated(d, alone, from, again)
 	p.inStep(d, together, from, again)
 	return d.close("the waits of %d replicas are independent (r at most %s of %s pairs), and of %s calls that failed in "+
@@ -104,48 +103,51 @@ func attacksOnReplicas(h journal.Header) (alone, together []string) {
 	return alone, together
 }
 
-// origin is the hit that a call was made for.
+// origin is the hit that a call was made for; the zero value is not known.
 type origin struct {
 	attack string
 	seq    uint64
 }
 
-// originsOf are the hits of attacks by what a call may carry of them: our
-// request id, or our trace id.
-func originsOf(j journal.Journal, attacks []string) map[string]origin {
-	run := j.Header().Run
-	from := map[string]origin{}
+// originsOf are the hits of attacks that chains were made for, by the chain's
+// place.
+func originsOf(j journal.Journal, attacks []string, chains []chain) []origin {
+	marks := newCarried[origin](j.Header().Run)
+	from := make([]*origin, len(chains))
+	for i, c := range chains {
+		from[i] = marks.by(c[0].call)
+	}
 	for r := range j.Requests(journal.Window{}) {
-		if slices.Contains(attacks, r.Attack) {
-			at := origin{r.Attack, r.Seq}
-			trace := journal.Trace(run, r.Attack, r.Seq).Trace
-			from[r.ID(run)], from[hex.EncodeToString(trace[:])] = at, at
+		if !slices.Contains(attacks, r.Attack) {
+			continue
+		}
+		byID, byTrace := marks.of(r)
+		for _, at := range []*origin{byID, byTrace} {
+			if at != nil {
+				*at = origin{r.Attack, r.Seq}
+			}
 		}
 	}
-	return from
-}
-
-// hitOf is the hit that a call was made for.
-func hitOf(from map[string]origin, c chain) (origin, bool) {
-	call := c[0].call
-	if at, ok := from[call.RequestID]; ok {
-		return at, true
+	out := make([]origin, len(chains))
+	for i, at := range from {
+		if at != nil {
+			out[i] = *at
+		}
 	}
-	at, ok := from[byTrace.mark("", call)]
-	return at, ok
+	return out
 }
 
 // correlated compares the waits of every two replicas.
-func (p *SeedDiversity) correlated(d *docket, alone []string, from map[string]origin, again []chain) {
+func (p *SeedDiversity) correlated(d *docket, alone []string, from []origin, again []chain) {
 	waits := make([]waitsOf, len(alone))
 	for i := range waits {
 		waits[i] = waitsOf{}
 	}
 	told := 0
-	for _, c := range again {
-		at, ok := hitOf(from, c)
-		told += one(ok)
-		if i := slices.Index(alone, at.attack); ok && i >= 0 {
+	for n, c := range again {
+		at := from[n]
+		told += one(at != origin{})
+		if i := slices.Index(alone, at.attack); i >= 0 {
 			if _, twice := waits[i][at.seq]; !twice {
 				waits[i][at.seq] = c[1].at.Sub(c[0].end()).Seconds()
 			}
@@ -210,10 +212,10 @@ func varies(waits []float64) bool {
 }
 
 // inStep looks for second attempts that come at the same time.
-func (p *SeedDiversity) inStep(d *docket, together []string, from map[string]origin, again []chain) {
+func (p *SeedDiversity) inStep(d *docket, together []string, from []origin, again []chain) {
 	var failed, second []journal.Instant
-	for _, c := range again {
-		if at, ok := hitOf(from, c); ok && slices.Contains(together, at.attack) {
+	for i, c := range again {
+		if slices.Contains(together, from[i].attack) {
 			failed, second = append(failed, c[0].end()), append(second, c[1].at)
 		}
 	}

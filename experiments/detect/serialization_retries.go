@@ -113,43 +113,100 @@ const clockSlack = 5 * time.Millisecond
 // repeated.
 func serialization(code string) bool { return code == "40001" || code == "40P01" }
 
-// triedIn are the requests of the step's attacks that met the trigger, with
-// their attempts; those that overlap with another that wrote are only counted.
+// triedIn are the writes of the step's attacks that met the trigger, with their
+// attempts; those that overlap with another write are only counted. An attempt
+// is of the write that was sent last before it.
 func triedIn(j journal.Journal, step faultStep) (all []tried, overlapping int) {
+	attempts := attemptsIn(j, step)
+	near := writesNear(j, step, attempts)
+	for _, a := range attempts {
+		i, found := slices.BinarySearchFunc(
+			near,
+			a.at.Add(clockSlack),
+			func(t tried, at journal.Instant) int { return int(t.Sent - at) },
+		)
+		if !found {
+			i-- // the last that was sent before
+		}
+		if i >= 0 {
+			near[i].attempts = append(near[i].attempts, a)
+		}
+	}
+	for i, t := range near {
+		beside := i > 0 && near[i-1].Done > t.Sent || i+1 < len(near) && near[i+1].Sent < t.Done
+		switch {
+		case len(t.attempts) == 0:
+		case beside:
+			overlapping++
+		default:
+			all = append(all, t)
+		}
+	}
+	return all, overlapping
+}
+
+// attemptsIn are the attempts that the database counted during a step.
+func attemptsIn(j journal.Journal, step faultStep) (all []countedAttempt) {
+	for e, a := range journal.Of[journal.Attempt](j) {
+		if e.On == step.Target && step.window.Contains(e.At) {
+			all = append(all, countedAttempt{a, e.At})
+		}
+	}
+	return all
+}
+
+// writesNear are, in the order of their sending, the writes that the attempts
+// can be of, and those sent just before and just after each of them.
+func writesNear(j journal.Journal, step faultStep, attempts []countedAttempt) (near []tried) {
 	writes := map[string]bool{}
 	for _, r := range j.Header().Routes {
 		writes[r.Name] = r.Write
 	}
+	until := make([]journal.Instant, len(attempts))
+	for i, a := range attempts {
+		until[i] = a.at.Add(clockSlack)
+	}
+	slices.Sort(until)
+	between := make([]sentBetween, len(until)+1)
 	for r := range hits(j, span{windows: []journal.Window{step.window}}, anyAttack, nil) {
 		if !r.Dropped && writes[r.Route] {
-			all = append(all, tried{Request: r})
+			i, _ := slices.BinarySearch(until, r.Sent)
+			between[i].add(r)
 		}
 	}
-	slices.SortFunc(all, func(a, b tried) int { return int(a.Sent - b.Sent) })
-	for i := range all {
-		beside := i > 0 && all[i-1].Done > all[i].Sent || i+1 < len(all) && all[i+1].Sent < all[i].Done
-		overlapping += one(beside)
-		if beside {
-			all[i].Route = ""
+	for _, b := range between {
+		for _, r := range b.ends() {
+			near = append(near, tried{Request: r})
 		}
 	}
-	for e, a := range journal.Of[journal.Attempt](j) {
-		if e.On != step.Target || !step.window.Contains(e.At) {
-			continue
-		}
-		at, found := slices.BinarySearchFunc(
-			all,
-			e.At.Add(clockSlack),
-			func(t tried, at journal.Instant) int { return int(t.Sent - at) },
-		)
-		if !found {
-			at-- // the last that was sent before
-		}
-		if at >= 0 {
-			all[at].attempts = append(all[at].attempts, countedAttempt{a, e.At})
-		}
+	return near
+}
+
+// sentBetween are the writes that were sent after one attempt and before the
+// next: the first, and the last two.
+type sentBetween struct {
+	n                   int
+	first, before, last journal.Request
+}
+
+func (b *sentBetween) add(r journal.Request) {
+	if b.n == 0 || r.Sent < b.first.Sent {
+		b.first = r
 	}
-	return slices.DeleteFunc(all, func(t tried) bool { return t.Route == "" || len(t.attempts) == 0 }), overlapping
+	switch {
+	case b.n == 0:
+		b.last = r
+	case r.Sent >= b.last.Sent:
+		b.before, b.last = b.last, r
+	case b.n == 1 || r.Sent >= b.before.Sent:
+		b.before = r
+	}
+	b.n++
+}
+
+// ends are those that are kept, in the order of their sending.
+func (b *sentBetween) ends() []journal.Request {
+	return []journal.Request{b.first, b.before, b.last}[max(0, 3-b.n):]
 }
 
 // where says when a step refused.

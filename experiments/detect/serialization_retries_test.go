@@ -1,7 +1,11 @@
 package detect
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -107,3 +111,59 @@ var (
 	_ = madeUpAs("serialization_retries/violated-given-up", makes(refuses(policy{1, 0.02, goodPolicy.refused, 503})))
 	_ = madeUpAs("serialization_retries/unknown-nothing-counted", makes(refuses(goodPolicy), without[journal.Attempt]))
 )
+
+// What is kept of the writes is enough to say which attempt is whose, and which
+// write overlaps with another, as if all of them had been kept.
+func TestWritesNear(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		m := newMade()
+		m.step("refused", "refuse_writes", "fault", "db", 1, 9)
+		for range 40 {
+			m.hit("writers", "create", 10*r.Float64(), 0.3*r.Float64(), 201)
+		}
+		for range r.IntN(30) {
+			m.at(10*r.Float64(), "db", journal.Attempt{Code: "40001"})
+		}
+		j := m.memory()
+		step := j.Steps()[0]
+		w, _ := carriedOut(step)
+		got, overlapping := triedIn(j, faultStep{step, w})
+		want, wantOverlapping := triedOfAll(j, faultStep{step, w})
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(tried{}, countedAttempt{})); diff != "" ||
+			overlapping != wantOverlapping {
+			t.Fatalf("seed %d: %d overlap, want %d: %s", seed, overlapping, wantOverlapping, diff)
+		}
+	}
+}
+
+// triedOfAll says the same as triedIn from all writes.
+func triedOfAll(j journal.Journal, step faultStep) (all []tried, overlapping int) {
+	var sent []tried
+	for r := range j.Requests(step.window) {
+		if r.Sent < step.window.To {
+			sent = append(sent, tried{Request: r})
+		}
+	}
+	slices.SortFunc(sent, func(a, b tried) int { return int(a.Sent - b.Sent) })
+	for e, a := range journal.Of[journal.Attempt](j) {
+		owner := -1
+		for i := range sent {
+			if sent[i].Sent <= e.At.Add(clockSlack) {
+				owner = i
+			}
+		}
+		if owner >= 0 && step.window.Contains(e.At) {
+			sent[owner].attempts = append(sent[owner].attempts, countedAttempt{a, e.At})
+		}
+	}
+	for i, s := range sent {
+		beside := i > 0 && sent[i-1].Done > s.Sent || i+1 < len(sent) && sent[i+1].Sent < s.Done
+		if len(s.attempts) > 0 && beside {
+			overlapping++
+		} else if len(s.attempts) > 0 {
+			all = append(all, s)
+		}
+	}
+	return all, overlapping
+}

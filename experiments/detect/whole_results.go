@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -39,27 +40,15 @@ func (d *WholeResults) Detect(j journal.Journal) Finding {
 		return f.unknown("no result was cut off; the experiment needs the fault cut_result, and answers with more rows " +
 			"than it lets through")
 	}
-	requests := requestsThrough(j, cut)
+	through(j, cut)
 	run := j.Header().Run
 	judged, believed, again := 0, 0, 0
 	for _, c := range cut {
-		var ok []journal.Request
-		failed := false
-		for _, r := range requests {
-			if r.Sent > c.At.Add(tapSlack) || r.Done.Add(tapSlack) < c.At.Add(c.Took) {
-				continue
-			}
-			if r.OK {
-				ok = append(ok, r)
-			} else {
-				failed = true
-			}
-		}
 		switch {
-		case failed:
+		case c.failed:
 			judged++
-		case len(ok) == 0: // nobody's
-		case slices.ContainsFunc(ok, func(r journal.Request) bool { return askedAgain(whole[c.Text], c, r) }):
+		case c.good == 0: // nobody's
+		case c.askedAgain(whole[c.Text]):
 			judged++
 			again++
 		default:
@@ -67,7 +56,7 @@ func (d *WholeResults) Detect(j journal.Journal) Finding {
 			believed++
 			if len(f.Evidence) < evidenceMost {
 				f.Evidence = append(f.Evidence,
-					seen(c.Entry, "cut off after %d rows: %s", c.Rows, c.Text), requestEvidence(run, ok[0]))
+					seen(c.Entry, "cut off after %d rows: %s", c.Rows, c.Text), requestEvidence(run, c.believer))
 			}
 		}
 	}
@@ -95,14 +84,24 @@ type tapped struct {
 	journal.Statement
 }
 
+// cutResult is a statement whose result was cut off in its rows, and what came
+// of the requests that were under way through all of its time.
+type cutResult struct {
+	tapped
+	failed   bool            // one of them was not answered with success
+	good     int             // how many were
+	believer journal.Request // the first of these
+	goodTill journal.Instant // when the last of these was answered
+}
+
 // cutResults are the statements whose results were cut off in their rows, and
 // those that were answered to their end, by text.
-func cutResults(j journal.Journal) (cut []tapped, whole map[string][]tapped) {
+func cutResults(j journal.Journal) (cut []*cutResult, whole map[string][]tapped) {
 	whole = map[string][]tapped{}
 	for e, s := range journal.Of[journal.Statement](j) {
 		switch {
 		case s.Done == journal.DoneCut && s.Rows > 0 && s.Tag == "":
-			cut = append(cut, tapped{e, s})
+			cut = append(cut, &cutResult{tapped: tapped{e, s}})
 		case s.Tag != "" && s.SQLState == "" && s.Done == "":
 			whole[s.Text] = append(whole[s.Text], tapped{e, s})
 		}
@@ -110,26 +109,47 @@ func cutResults(j journal.Journal) (cut []tapped, whole map[string][]tapped) {
 	return cut, whole
 }
 
-// requestsThrough are the requests that may have asked one of the statements.
-func requestsThrough(j journal.Journal, cut []tapped) []journal.Request {
-	w := journal.Window{From: cut[0].At, To: cut[0].At}
-	for _, c := range cut {
-		w.From, w.To = min(w.From, c.At), max(w.To, c.At+1)
-	}
+// through tells the statements of the requests that may have asked them.
+func through(j journal.Journal, cut []*cutResult) {
+	byTime := slices.SortedStableFunc(slices.Values(cut), func(a, b *cutResult) int { return cmp.Compare(a.At, b.At) })
+	w := journal.Window{From: byTime[0].At, To: byTime[len(byTime)-1].At + 1}
 	w.From = max(0, w.From.Add(-time.Minute))
-	var found []journal.Request
 	for r := range j.Requests(w) {
-		if !r.Dropped {
-			found = append(found, r)
+		if r.Dropped {
+			continue
+		}
+		from, _ := slices.BinarySearchFunc(byTime, r.Sent.Add(-tapSlack), func(c *cutResult, at journal.Instant) int {
+			return cmp.Compare(c.At, at)
+		})
+		till := r.Done.Add(tapSlack)
+		for _, c := range byTime[from:] {
+			if c.At > till {
+				break
+			}
+			if c.At.Add(c.Took) <= till {
+				c.meet(r)
+			}
 		}
 	}
-	return found
 }
 
-// askedAgain reports whether a request's service asked for the same once more
-// and got all of it.
-func askedAgain(whole []tapped, c tapped, r journal.Request) bool {
+// meet takes down what came of a request.
+func (c *cutResult) meet(r journal.Request) {
+	if !r.OK {
+		c.failed = true
+		return
+	}
+	if c.good == 0 {
+		c.believer = r
+	}
+	c.good++
+	c.goodTill = max(c.goodTill, r.Done)
+}
+
+// askedAgain reports whether the service asked for the same once more and got
+// all of it before it answered.
+func (c *cutResult) askedAgain(whole []tapped) bool {
 	return slices.ContainsFunc(whole, func(s tapped) bool {
-		return s.At >= c.At.Add(c.Took-tapSlack) && s.At.Add(s.Took) <= r.Done.Add(tapSlack)
+		return s.At >= c.At.Add(c.Took-tapSlack) && s.At.Add(s.Took) <= c.goodTill.Add(tapSlack)
 	})
 }

@@ -57,7 +57,15 @@ func (r Request) Lag() time.Duration { return r.Sent.Sub(r.Due) }
 // RequestID is the X-Request-Id header that was sent with a hit: the run's id,
 // the attack's name and the hit's number.
 func RequestID(run, attack string, seq uint64) string {
-	return run + "-" + attack + "-" + strconv.FormatUint(seq, 10)
+	return string(AppendRequestID(nil, run, attack, seq))
+}
+
+// AppendRequestID appends what [RequestID] returns.
+func AppendRequestID(b []byte, run, attack string, seq uint64) []byte {
+	b = append(b, run...)
+	b = append(b, '-')
+	b = append(b, attack...)
+	return strconv.AppendUint(append(b, '-'), seq, 10)
 }
 
 // ID is the request's X-Request-Id in the given run.
