@@ -11,6 +11,12 @@ import (
 // External reports whether somebody else runs the postgres server.
 func (d Dependency) External() bool { return d.Kind == Postgres && d.Address != "" }
 
+// Contained reports whether a tcp dependency runs from its image, which is where
+// the subject is tried in containers.
+func (d Dependency) Contained(s *Subject) bool {
+	return d.Kind == TCP && d.Image != "" && s.Environment == "docker"
+}
+
 // external holds a postgres server that runs already against the rules.
 func (c checker) external(at string, dep Dependency) {
 	if !dep.External() {
@@ -82,7 +88,7 @@ func (s *Subject) keepURL(text string) error {
 // one of the allowed hosts. What runs from an image is left out.
 func (s *Subject) Remote(allowed []string) error {
 	for _, d := range s.Dependencies {
-		if d.Address == "" || d.Kind == TCP && d.Image != "" && s.Environment == "docker" {
+		if d.Address == "" || d.Contained(s) {
 			continue
 		}
 		for _, address := range append([]string{d.Address}, hosts(d.AdminURL)...) {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -137,40 +136,17 @@ func (b *Backend) check(s *subject.Subject) error {
 		return errors.New("the service has neither container.image nor container.dockerfile nor build; " +
 			"one of them is needed to run it in a container")
 	}
-	if fleet.StopSignal(s) == 0 {
-		return fmt.Errorf("service.stop.signal: no signal is called %q here; write one like SIGTERM", s.Service.Stop.Signal)
+	if err := fleet.Check(s, b.AllowTargets); err != nil {
+		return err
 	}
 	for _, d := range s.Dependencies {
-		if err := b.checkDependency(d); err != nil {
-			return err
+		if d.External() {
+			return fmt.Errorf("%s: containers do not use a server that runs already; "+
+				"leave its address out, or use the process environment", d.Name)
+		}
+		if host, _, err := net.SplitHostPort(d.Address); err == nil && subject.Loopback(host) && !d.Contained(s) {
+			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)
 		}
 	}
 	return nil
-}
-
-func (b *Backend) checkDependency(d subject.Dependency) error {
-	if d.External() {
-		return fmt.Errorf("%s: containers do not use a server that runs already; "+
-			"leave its address out, or use the process environment", d.Name)
-	}
-	switch d.Kind {
-	case subject.Postgres, subject.Redis, subject.HTTP:
-		return nil
-	case subject.TCP:
-		if d.Image != "" {
-			return nil
-		}
-		where, _, err := net.SplitHostPort(d.Address)
-		if err != nil {
-			return fmt.Errorf("%s: its address is not host:port: %w", d.Name, err)
-		}
-		if subject.Loopback(where) {
-			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)
-		}
-		if !slices.Contains(b.AllowTargets, where) {
-			return fmt.Errorf("%s: %s is not on this machine; give --allow-target %s when you mean it", d.Name, d.Address, where)
-		}
-		return nil
-	}
-	return fmt.Errorf("%s: the docker environment knows no kind of dependency called %q", d.Name, d.Kind)
 }

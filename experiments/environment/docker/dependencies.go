@@ -23,7 +23,6 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // server is one dependency of an environment. Start is nil where the agent
@@ -36,7 +35,6 @@ type server struct {
 	start      func(context.Context) error
 	answers    func(context.Context) error // nil once it does
 	stopSignal syscall.Signal
-	target     faults.Target
 
 	// proxy is what the service connects to, direct the dependency's own
 	// address, both inside the network; equal where only the agent knows it.
@@ -73,14 +71,14 @@ func portFor(d subject.Dependency, taken map[int]bool) int {
 // plan gives every dependency its addresses and says how it is started.
 func (e *Environment) plan() error {
 	taken := map[int]bool{controlPort: true, apiPort: true}
-	for _, d := range e.subject.Dependencies {
-		published, err := e.lease()
+	for _, d := range e.Subject.Dependencies {
+		published, err := e.Lease()
 		if err != nil {
 			return err
 		}
 		s := &server{
-			Keeper:     fleet.Keeper{Target: d.Name, Journal: e.journal},
-			dependency: d, published: published, lines: e.lines(d.Name), stopSignal: syscall.SIGTERM,
+			Keeper:     fleet.Keeper{Target: d.Name, Journal: e.Journal},
+			dependency: d, published: published, lines: e.NewLines(d.Name), stopSignal: syscall.SIGTERM,
 			proxy: net.JoinHostPort(d.Name, strconv.Itoa(portFor(d, taken))),
 		}
 		s.direct, s.outside = s.proxy, published.Address()
@@ -136,7 +134,7 @@ func (e *Environment) planImage(s *server) error {
 
 // planServer has a dependency run in a container of its own.
 func (e *Environment) planServer(s *server, port int, m maker, o order) error {
-	outside, err := e.lease()
+	outside, err := e.Lease()
 	if err != nil {
 		return err
 	}
@@ -147,7 +145,7 @@ func (e *Environment) planServer(s *server, port int, m maker, o order) error {
 	s.start = func(ctx context.Context) error {
 		p, _ := pictureOf(s.dependency)
 		o.image = p.name
-		if err := e.engine.ensure(ctx, p, e.options.Progress); err != nil {
+		if err := e.engine.ensure(ctx, p, e.Options.Progress); err != nil {
 			return err
 		}
 		made, err := e.make(ctx, m, o, s.lines)
@@ -221,7 +219,7 @@ func (e *Environment) planPostgres(s *server) error {
 	if s.database.Service == postgres.Owner || s.database.Service == postgres.Superuser {
 		return fmt.Errorf("%s: the service's role cannot be called %s", d.Name, s.database.Service)
 	}
-	e.secrets.Add(s.admin, s.database.OwnerPassword, s.database.ServicePassword)
+	e.Secrets.Add(s.admin, s.database.OwnerPassword, s.database.ServicePassword)
 	s.stopSignal = syscall.SIGINT // a fast shutdown
 	s.answers = func(ctx context.Context) error {
 		c, err := s.connect(ctx, postgres.Superuser, postgres.Superuser)
@@ -252,7 +250,7 @@ func (e *Environment) planPostgres(s *server) error {
 		if err := bare(ctx); err != nil {
 			return err
 		}
-		if err := s.fill(ctx, e.subject); err != nil {
+		if err := s.fill(ctx, e.Subject); err != nil {
 			return fmt.Errorf("%s: %w", s.Target, err)
 		}
 		return nil
@@ -288,63 +286,37 @@ func (s *server) connect(ctx context.Context, role, database string) (*pgx.Conn,
 	case s.database.Service:
 		c.Password = s.database.ServicePassword
 	}
-	c.Fallbacks = nil
-	c.RuntimeParams["application_name"] = "seatrial"
-	c.ConnectTimeout = 5 * time.Second
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s as %s: %w", s.Target, role, err)
-	}
-	return conn, nil
+	return postgres.Dial(ctx, s.Target, c)
 }
 
 // startAgent starts the agent with a proxy for every dependency, and makes the
 // targets.
 func (e *Environment) startAgent(ctx context.Context) error {
-	image, err := e.backend.agentImage(ctx, e.subject, e.options.Progress)
+	image, err := e.backend.agentImage(ctx, e.Subject, e.Options.Progress)
 	if err != nil {
 		return err
 	}
-	l := &launcher{environment: e, image: image, lines: e.lines(agent.Source)}
-	if l.control, err = e.lease(); err != nil {
+	l := &launcher{environment: e, image: image, lines: e.NewLines(agent.Source)}
+	if l.control, err = e.Lease(); err != nil {
 		return err
 	}
-	if l.api, err = e.lease(); err != nil {
+	if l.api, err = e.Lease(); err != nil {
 		return err
 	}
 	l.publish = map[int]int{controlPort: l.control.Port, apiPort: l.api.Port}
-	c := agent.Config{
-		Trial: e.options.Trial, Run: e.options.Run, Seed: e.options.Seed,
-		Control: everywhere(controlPort), API: everywhere(apiPort),
-	}
+	var fronts []fleet.Front
 	for _, s := range e.servers {
-		d := s.dependency
 		port := portOf(s.proxy)
 		l.publish[port] = s.published.Port
-		proxy := agent.ProxyConfig{
-			Name: d.Name, Kind: d.Kind, Listen: everywhere(port), Reached: s.published.Address(),
+		f := fleet.Front{
+			Dependency: s.dependency, Listen: everywhere(port), Reached: s.published.Address(), Target: s.behind(),
 		}
-		if d.Kind == subject.HTTP {
-			c.Stubs = append(c.Stubs, agent.StubConfig{Name: d.Name, Listen: "127.0.0.1:0", Routes: d.Routes})
-		} else {
-			proxy.Upstream = s.direct
-			if d.Wire.Tap {
-				proxy.Wire = &agent.WireConfig{TLS: d.Wire.TLS == subject.TLSAnswered}
-			}
+		if s.direct != s.proxy {
+			f.Upstream = s.direct
 		}
-		c.Proxies = append(c.Proxies, proxy)
+		fronts = append(fronts, f)
 	}
-	a, err := agent.Supervise(ctx, l, c, e.journal)
-	if err != nil {
-		return err
-	}
-	e.agent = a
-	for _, s := range e.servers {
-		if s.target, err = e.target(s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.StartAgent(ctx, l, agent.Config{Control: everywhere(controlPort), API: everywhere(apiPort)}, fronts)
 }
 
 func portOf(address string) int {

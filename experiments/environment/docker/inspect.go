@@ -63,7 +63,7 @@ func (e *Environment) Image(ctx context.Context) (journal.Image, error) {
 
 // holds looks for tools and certificates in a container that is never started.
 func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
-	made, err := e.make(ctx, plain, order{image: e.image, publish: map[int]int{firstPort: 0}}, e.lines("image"))
+	made, err := e.make(ctx, plain, order{image: e.image, publish: map[int]int{firstPort: 0}}, e.NewLines("image"))
 	if err != nil {
 		return err
 	}
@@ -88,11 +88,11 @@ func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
 // Confine implements [environment.Contained].
 func (e *Environment) Confine(ctx context.Context) (journal.Confined, error) {
 	c := journal.Confined{Grace: e.Grace()}
-	for _, port := range insidePorts(e.subject) {
+	for _, port := range insidePorts(e.Subject) {
 		c.Declared = append(c.Declared, port)
 	}
 	slices.Sort(c.Declared)
-	name := e.subject.Name + "-confined"
+	name := e.Subject.Name + "-confined"
 	u, err := e.unit(ctx, 0, name, func(o *order) { o.readOnly, o.noCaps = true, true })
 	if err != nil {
 		return c, err
@@ -120,7 +120,7 @@ func (e *Environment) Confine(ctx context.Context) (journal.Confined, error) {
 // halt tells a confined replica to stop, and looks how it takes that.
 func (e *Environment) halt(ctx context.Context, c *journal.Confined, p fleet.Process) error {
 	asked := time.Now()
-	if err := p.Send(ctx, fleet.StopSignal(e.subject)); err != nil && !p.Ended() {
+	if err := p.Send(ctx, fleet.StopSignal(e.Subject)); err != nil && !p.Ended() {
 		return err
 	}
 	grace := time.NewTimer(c.Grace)

@@ -55,7 +55,7 @@ func (e *Environment) secretsIn(ctx context.Context, env []string) ([]journal.La
 		return found, fmt.Errorf("read the layers of %s: %w", e.image, err)
 	}
 	defer saved.Close()
-	s := &scanner{canaries: e.subject.Secrets(), found: found}
+	s := &scanner{canaries: e.Subject.Secrets(), found: found}
 	if err := s.image(saved); err != nil {
 		return s.found, fmt.Errorf("read the layers of %s: %w", e.image, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
@@ -58,9 +57,9 @@ func (e *Environment) unit(ctx context.Context, index int, name string, edit fun
 	}
 	edit(&o)
 	o.aliases, o.publish = []string{name}, map[int]int{}
-	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: e.lines(name)}
+	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: e.NewLines(name)}
 	var leases []*ports.Lease
-	for port, inside := range insidePorts(e.subject) {
+	for port, inside := range insidePorts(e.Subject) {
 		l, err := ports.Acquire()
 		if err != nil {
 			release(leases)
@@ -96,7 +95,7 @@ func release(leases []*ports.Lease) {
 
 // order is what every container of the service is made from.
 func (e *Environment) order(scope render.Scope) (order, error) {
-	service := e.subject.Service
+	service := e.Subject.Service
 	c := service.Container
 	o := order{
 		image: e.image, cpus: c.CPUs, memory: c.MemoryBytes, readOnly: c.ReadOnly, noCaps: c.DropCapabilities,
@@ -128,7 +127,7 @@ func (e *Environment) order(scope render.Scope) (order, error) {
 
 func (e *Environment) replicaValues(index int, name string) map[string]string {
 	values := map[string]string{"replica.name": name, "replica.index": strconv.Itoa(index)}
-	for port, number := range insidePorts(e.subject) {
+	for port, number := range insidePorts(e.Subject) {
 		values["port."+port] = strconv.Itoa(number)
 	}
 	return values
@@ -136,91 +135,60 @@ func (e *Environment) replicaValues(index int, name string) map[string]string {
 
 // scope holds what is the same for all replicas.
 func (e *Environment) scope(direct bool) render.Scope {
-	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
+	s := render.Scope{Values: e.references(direct), Dir: e.Subject.Dir, Secrets: e.Secrets}
 	return s.With(map[string]string{"dir": "/", "scratch": shelf, "listen": "0.0.0.0"})
 }
 
 // pairs are NAME=value entries as a map.
-func pairs(entries []string, err error) (map[string]string, error) {
+func pairs(entries []string, err error) (map[string]string, error) { return mapped(entries), err }
+
+func mapped(entries []string) map[string]string {
 	all := map[string]string{}
 	for _, entry := range entries {
 		name, value, _ := strings.Cut(entry, "=")
 		all[name] = value
 	}
-	return all, err
+	return all
 }
 
-// before runs the commands that come before the first replica, in order, each
-// in a container from the service's image. Their references lead to the
-// databases directly, past the proxies.
+// before runs the commands that come before the first replica, each in a
+// container from the service's image. Their references lead to the databases
+// directly, past the proxies.
 func (e *Environment) before(ctx context.Context) error {
 	scope := e.scope(true).With(e.replicaValues(0, "before"))
-	for i, c := range e.subject.Service.Before {
-		if err := e.runBefore(ctx, c, scope); err != nil {
-			return fmt.Errorf("service.before[%d]: %w", i, err)
-		}
-	}
-	return nil
+	run := func(ctx context.Context, c fleet.Command) (spawn.Exit, error) { return e.run(ctx, c, scope) }
+	return e.RunCommands(ctx, e.Subject.Service.Before, "before", "service.before", scope, run)
 }
 
-func (e *Environment) runBefore(ctx context.Context, c subject.Command, scope render.Scope) error {
-	if len(c.Run) == 0 {
-		return errors.New("run is empty")
-	}
-	e.options.Progress.Say("running " + strings.Join(c.Run, " "))
+// run runs one command to its end.
+func (e *Environment) run(ctx context.Context, c fleet.Command, scope render.Scope) (spawn.Exit, error) {
 	o, err := e.order(scope)
 	if err != nil {
-		return err
+		return spawn.Exit{}, err
 	}
-	own, err := pairs(scope.Env(c.Env))
-	if err != nil {
-		return err
-	}
-	maps.Copy(o.env, own)
-	words, err := scope.Strings(c.Run)
-	if err != nil {
-		return err
-	}
-	if o.cmd = words[1:]; words[0] != "service" {
-		o.entrypoint = words[:1]
+	maps.Copy(o.env, mapped(c.Env))
+	if o.cmd = c.Words[1:]; c.Words[0] != "service" {
+		o.entrypoint = c.Words[:1]
 	}
 	o.publish = map[int]int{firstPort: 0} // otherwise all that the image exposes would be
-	within := c.Within
-	if within <= 0 {
-		within = time.Minute
-	}
-	limit := fmt.Errorf("it did not end within %v", within)
-	bounded, cancel := context.WithTimeoutCause(ctx, within, limit)
-	defer cancel()
-	lines := e.lines("before")
-	err = e.once(bounded, o, lines)
-	if err != nil && errors.Is(context.Cause(bounded), limit) {
-		err = limit
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, fleet.Printed(lines))
-	}
-	return nil
+	return e.once(ctx, o, c.Lines)
 }
 
 // once runs a container to its end and removes it.
-func (e *Environment) once(ctx context.Context, o order, lines *spawn.Lines) (err error) {
+func (e *Environment) once(ctx context.Context, o order, lines *spawn.Lines) (exit spawn.Exit, err error) {
 	made, err := e.make(ctx, plain, o, lines)
 	if err != nil {
-		return err
+		return exit, err
 	}
 	defer func() { err = errors.Join(err, made.remove(context.WithoutCancel(ctx))) }()
 	r, err := made.start(ctx, nil, nil)
 	if err != nil {
-		return err
+		return exit, err
 	}
 	if err := r.Wait(ctx); err != nil {
-		return err
+		return exit, err
 	}
-	if exit := r.Exit(); exit.Code != 0 {
-		return errors.New("it " + exit.String())
-	}
-	return nil
+	return r.Exit(), nil
 }
 
 // certificates are those that this machine trusts; empty where there are none.

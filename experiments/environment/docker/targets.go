@@ -2,11 +2,11 @@ package docker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
@@ -38,40 +38,25 @@ func (t postgresTarget) ServiceDSN() string { return t.database.References(t.out
 // tappedTarget is a PostgreSQL server with a wire tap before it.
 type tappedTarget struct {
 	postgresTarget
-	wire agent.Tapped
+	fleet.Tap
 }
 
-// Interfere implements [faults.Tapped].
-func (t tappedTarget) Interfere(ctx context.Context, id string, i faults.Interference) error {
-	return t.wire.Interfere(ctx, id, i)
-}
-
-// LeaveAlone implements [faults.Tapped].
-func (t tappedTarget) LeaveAlone(ctx context.Context, id string) error {
-	return t.wire.LeaveAlone(ctx, id)
-}
-
-func (e *Environment) target(s *server) (faults.Target, error) {
-	d := e.agent.Dependency(s.Target)
-	if d == nil {
-		return nil, fmt.Errorf("the agent has no proxy for %s", s.Target)
+// behind says what can be broken of a dependency beside what is behind a proxy;
+// nil: nothing.
+func (s *server) behind() func(*agent.Dependency, *fleet.Tap) faults.Target {
+	if s.start == nil {
+		return nil
 	}
-	switch {
-	case s.dependency.Kind == subject.Postgres:
-		t := postgresTarget{serverTarget{d, s}}
-		if wire, ok := e.agent.Tapped(s.Target); ok {
-			return tappedTarget{t, wire}, nil
+	return func(d *agent.Dependency, tap *fleet.Tap) faults.Target {
+		t := serverTarget{d, s}
+		switch {
+		case s.dependency.Kind != subject.Postgres:
+			return t
+		case tap == nil:
+			return postgresTarget{t}
 		}
-		return t, nil
-	case s.dependency.Kind == subject.HTTP:
-		if stub, ok := e.agent.Stub(s.Target); ok {
-			return stub, nil
-		}
-		return nil, fmt.Errorf("the agent has no stub for %s", s.Target)
-	case s.start != nil:
-		return serverTarget{d, s}, nil
+		return tappedTarget{postgresTarget{t}, *tap}
 	}
-	return d, nil
 }
 
 var (

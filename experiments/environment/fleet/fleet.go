@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +21,6 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // Process is one run of a replica: a child process or a container's.
@@ -97,23 +95,6 @@ func New(c Config) *Fleet {
 		},
 	}
 }
-
-// Gate is a recorder that can be shut: what happens while an environment is
-// taken down is not part of the run.
-type Gate struct {
-	journal.Recorder
-	shut atomic.Bool
-}
-
-// Record passes an entry on unless the gate is shut.
-func (g *Gate) Record(e journal.Entry) {
-	if !g.shut.Load() {
-		g.Recorder.Record(e)
-	}
-}
-
-// Shut shuts it for good.
-func (g *Gate) Shut() { g.shut.Store(true) }
 
 // Open opens a balancer's listener before each port of the service.
 func (f *Fleet) Open() error {
@@ -205,27 +186,6 @@ func (f *Fleet) Replicas() []environment.Replica {
 	return all
 }
 
-// Targets are the dependencies, then all replicas.
-func (f *Fleet) Targets(dependencies []faults.Target) []faults.Target {
-	all := slices.Clone(dependencies)
-	for _, r := range f.Replicas() {
-		all = append(all, r)
-	}
-	return all
-}
-
-// Target is the one of that name.
-func Target(all []faults.Target, name string) (faults.Target, error) {
-	var names []string
-	for _, t := range all {
-		if t.Name() == name {
-			return t, nil
-		}
-		names = append(names, t.Name())
-	}
-	return nil, fmt.Errorf("no target is called %q; there are %v", name, names)
-}
-
 // Scale starts or stops replicas until there are n. Those that go are the last
 // ones: each is deregistered, then terminated within the subject's grace.
 func (f *Fleet) Scale(ctx context.Context, n int) error {
@@ -265,8 +225,8 @@ func (f *Fleet) dismiss(ctx context.Context, r *replica) error {
 	return errors.Join(err, r.end(ctx))
 }
 
-// Ends are what takes the fleet down; all may be called at once.
-func (f *Fleet) Ends() []func(context.Context) error {
+// ends are what takes the fleet down; all may be called at once.
+func (f *Fleet) ends() []func(context.Context) error {
 	ends := []func(context.Context) error{
 		func(context.Context) error { f.Balancer.Close(); return nil },
 	}
@@ -278,20 +238,9 @@ func (f *Fleet) Ends() []func(context.Context) error {
 	return ends
 }
 
-// Release gives the balancer's ports back, when all has ended.
-func (f *Fleet) Release() {
+// release gives the balancer's ports back, when all has ended.
+func (f *Fleet) release() {
 	for _, l := range f.leases {
 		l.Release()
 	}
-}
-
-// End calls functions all at once and returns their errors, joined.
-func End(ctx context.Context, ends []func(context.Context) error) error {
-	errs := make([]error, len(ends))
-	var all sync.WaitGroup
-	for i, end := range ends {
-		all.Go(func() { errs[i] = end(ctx) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,6 +34,29 @@ func Replicas(s *subject.Subject) int {
 // subject names none that is known here.
 func StopSignal(s *subject.Subject) syscall.Signal {
 	return unix.SignalNum(or(s.Service.Stop.Signal, "SIGTERM"))
+}
+
+// Check holds a subject against what all environments can do. Allowed are hosts
+// of dependencies that may be used although they are not this machine.
+func Check(s *subject.Subject, allowed []string) error {
+	if StopSignal(s) == 0 {
+		return fmt.Errorf("service.stop.signal: no signal is called %q here; write one like SIGTERM", s.Service.Stop.Signal)
+	}
+	for _, d := range s.Dependencies {
+		switch d.Kind {
+		case subject.Postgres, subject.Redis, subject.HTTP:
+		case subject.TCP:
+			if d.Contained(s) {
+				continue
+			}
+			if _, _, err := net.SplitHostPort(d.Address); err != nil {
+				return fmt.Errorf("%s: its address is not host:port: %w", d.Name, err)
+			}
+		default:
+			return fmt.Errorf("%s: no environment knows a kind of dependency called %q", d.Name, d.Kind)
+		}
+	}
+	return s.Remote(allowed)
 }
 
 // Grace is how long a replica has to end: 30s when the subject does not say.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,6 +26,19 @@ func (d Database) owner() string { return or(d.Owner, Owner) }
 
 // Connect opens a connection to a database of a server as a role.
 type Connect func(ctx context.Context, role, database string) (*pgx.Conn, error)
+
+// Dial opens a connection of seatrial's own to a dependency, by parameters that
+// say where it is and who asks.
+func Dial(ctx context.Context, dependency string, c *pgx.ConnConfig) (*pgx.Conn, error) {
+	c.Fallbacks = nil
+	c.RuntimeParams["application_name"] = "seatrial"
+	c.ConnectTimeout = 5 * time.Second
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s as %s: %w", dependency, c.User, err)
+	}
+	return conn, nil
+}
 
 // References are what a subject may refer to, by the part after the
 // dependency's name, for a server that is reached at address.

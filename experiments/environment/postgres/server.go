@@ -231,14 +231,7 @@ func (s *Server) connect(ctx context.Context, role, database string) (*pgx.Conn,
 		return nil, err
 	}
 	c.Host, c.Port, c.User, c.Database, c.Password = s.sockets, uint16(s.port), role, database, ""
-	c.Fallbacks = nil
-	c.RuntimeParams["application_name"] = "seatrial"
-	c.ConnectTimeout = 5 * time.Second
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s as %s: %w", s.Target, role, err)
-	}
-	return conn, nil
+	return Dial(ctx, s.Target, c)
 }
 
 // Kind is "postgres".

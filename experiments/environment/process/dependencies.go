@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
-	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -24,7 +22,6 @@ type server struct {
 	dependency subject.Dependency
 	start      func(context.Context) error
 	stop       func(context.Context) error
-	target     faults.Target
 	postgres   *postgres.Server
 	external   *postgres.External
 	redis      *redisServer
@@ -35,8 +32,8 @@ type server struct {
 
 // plan gives every dependency its addresses and says how it is started.
 func (e *Environment) plan() error {
-	for i, d := range e.subject.Dependencies {
-		proxy, err := e.lease()
+	for i, d := range e.Subject.Dependencies {
+		proxy, err := e.Lease()
 		if err != nil {
 			return err
 		}
@@ -63,23 +60,23 @@ func (e *Environment) plan() error {
 }
 
 func (e *Environment) planPostgres(s *server, dir string) error {
-	lease, err := e.lease()
+	lease, err := e.Lease()
 	if err != nil {
 		return err
 	}
 	s.direct = lease.Address()
 	d := s.dependency
 	if d.Migrations != "" {
-		d.Migrations = gobuild.Resolve(e.subject.Dir, d.Migrations)
+		d.Migrations = gobuild.Resolve(e.Subject.Dir, d.Migrations)
 	}
 	config := postgres.Config{
 		Dependency: d, Dir: dir, Port: lease.Port, Env: e.marks(), Spawner: e.host.Spawner(),
-		Lines: e.lines(d.Name), Journal: e.journal,
+		Lines: e.NewLines(d.Name), Journal: e.Journal,
 		OwnerPassword: rand.Text(), ServicePassword: rand.Text(), SharedMemory: e.host.Watcher().AddSharedMemory,
 	}
-	e.secrets.Add(config.OwnerPassword, config.ServicePassword)
+	e.Secrets.Add(config.OwnerPassword, config.ServicePassword)
 	s.start = func(ctx context.Context) error {
-		t, err := e.backend.template(ctx, s.dependency, e.options.Progress)
+		t, err := e.backend.template(ctx, s.dependency, e.Options.Progress)
 		if err != nil {
 			return err
 		}
@@ -105,7 +102,7 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	if err != nil {
 		return nil //nolint:nilerr // then the agent hosts it
 	}
-	lease, err := e.lease()
+	lease, err := e.Lease()
 	if err != nil {
 		return err
 	}
@@ -117,7 +114,7 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	s.redis = &redisServer{
 		Keeper: fleet.Keeper{
 			Target:  s.dependency.Name,
-			Journal: e.journal,
+			Journal: e.Journal,
 		},
 		program: program,
 		dir:     dir,
@@ -125,7 +122,7 @@ func (e *Environment) planRedis(s *server, dir string) error {
 		env:     e.marks(),
 		user:    user,
 		spawner: e.host.Spawner(),
-		lines:   e.lines(s.dependency.Name),
+		lines:   e.NewLines(s.dependency.Name),
 	}
 	s.start = func(ctx context.Context) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -142,70 +139,43 @@ func (e *Environment) planRedis(s *server, dir string) error {
 	return nil
 }
 
-func (e *Environment) marks() []string { return e.host.Watcher().Marks(e.options.Trial) }
-
-func (e *Environment) lines(source string) *spawn.Lines {
-	return spawn.NewLines(source, e.journal, e.secrets)
-}
+func (e *Environment) marks() []string { return e.host.Watcher().Marks(e.Options.Trial) }
 
 // startAgent starts the agent with a proxy for every dependency, and makes the
 // targets.
 func (e *Environment) startAgent(ctx context.Context) error {
-	c := agent.Config{Trial: e.options.Trial, Run: e.options.Run, Seed: e.options.Seed}
+	var fronts []fleet.Front
 	for _, s := range e.servers {
-		d := s.dependency
-		proxy := agent.ProxyConfig{Name: d.Name, Kind: d.Kind, Listen: s.proxy}
-		switch {
-		case d.Kind == subject.HTTP:
-			c.Stubs = append(c.Stubs, agent.StubConfig{Name: d.Name, Listen: "127.0.0.1:0", Routes: d.Routes})
-		case d.Kind == subject.Redis && s.redis == nil:
-			c.Redis = append(c.Redis, agent.RedisConfig{Name: d.Name, Listen: "127.0.0.1:0"})
-		default:
-			proxy.Upstream = s.direct
-			if d.Wire.Tap {
-				proxy.Wire = &agent.WireConfig{TLS: d.Wire.TLS == subject.TLSAnswered}
-			}
+		f := fleet.Front{Dependency: s.dependency, Listen: s.proxy, Target: e.target(s)}
+		if s.direct != s.proxy {
+			f.Upstream = s.direct
 		}
-		c.Proxies = append(c.Proxies, proxy)
+		fronts = append(fronts, f)
 	}
-	l := &launcher{host: e.host, lines: e.lines(agent.Source), trial: e.options.Trial}
-	a, err := agent.Supervise(ctx, l, c, e.journal)
-	if err != nil {
-		return err
-	}
-	e.agent = a
-	for _, s := range e.servers {
-		if s.target, err = e.target(s); err != nil {
-			return err
+	l := &launcher{host: e.host, lines: e.NewLines(agent.Source), trial: e.Options.Trial}
+	return e.StartAgent(ctx, l, agent.Config{}, fronts)
+}
+
+// target says what can be broken of a dependency beside what is behind a proxy;
+// nil: nothing.
+func (e *Environment) target(s *server) func(*agent.Dependency, *fleet.Tap) faults.Target {
+	switch {
+	case s.dependency.External():
+		return func(d *agent.Dependency, tap *fleet.Tap) faults.Target { return e.externalTarget(d, s, tap) }
+	case s.dependency.Kind == subject.Postgres:
+		return func(d *agent.Dependency, tap *fleet.Tap) faults.Target {
+			t := &postgresTarget{sqlTarget: sqlTarget{d, s}, server: s}
+			if tap != nil {
+				return &tappedTarget{postgresTarget: t, Tap: *tap}
+			}
+			return t
+		}
+	case s.redis != nil:
+		return func(d *agent.Dependency, _ *fleet.Tap) faults.Target {
+			return redisTarget{Dependency: d, redisServer: s.redis}
 		}
 	}
 	return nil
-}
-
-func (e *Environment) target(s *server) (faults.Target, error) {
-	name := s.dependency.Name
-	d := e.agent.Dependency(name)
-	if d == nil {
-		return nil, fmt.Errorf("the agent has no proxy for %s", name)
-	}
-	switch {
-	case s.dependency.External():
-		return e.externalTarget(d, s), nil
-	case s.dependency.Kind == subject.Postgres:
-		t := &postgresTarget{sqlTarget: sqlTarget{d, s}, server: s}
-		if wire, ok := e.agent.Tapped(name); ok {
-			return &tappedTarget{postgresTarget: t, tap: tap{wire}}, nil
-		}
-		return t, nil
-	case s.redis != nil:
-		return redisTarget{Dependency: d, redisServer: s.redis}, nil
-	case s.dependency.Kind == subject.HTTP:
-		if stub, ok := e.agent.Stub(name); ok {
-			return stub, nil
-		}
-		return nil, fmt.Errorf("the agent has no stub for %s", name)
-	}
-	return d, nil
 }
 
 // references are what strings of the subject may refer to for all dependencies.

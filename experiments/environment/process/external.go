@@ -20,14 +20,14 @@ func (e *Environment) planExternal(s *server) {
 	d := s.dependency
 	s.direct = d.Address
 	if d.Migrations != "" {
-		d.Migrations = e.subject.Path(d.Migrations)
+		d.Migrations = e.Subject.Path(d.Migrations)
 	}
 	s.start = func(ctx context.Context) (err error) {
 		s.external, err = postgres.Attach(ctx, postgres.ExternalConfig{
-			Dependency: d, Run: e.options.Run, Secret: func(values ...string) { e.secrets.Add(values...) },
+			Dependency: d, Run: e.Options.Run, Secret: func(values ...string) { e.Secrets.Add(values...) },
 		})
 		if err == nil {
-			e.journal.Record(journal.Entry{On: d.Name, Body: journal.Note{
+			e.Journal.Record(journal.Entry{On: d.Name, Body: journal.Note{
 				Text: fmt.Sprintf("%s is PostgreSQL %s at %s, which runs already", d.Name, s.external.Version, d.Address),
 			}})
 		}
@@ -43,22 +43,21 @@ func (e *Environment) planExternal(s *server) {
 
 // externalTarget is a database on a server that somebody else runs, with what
 // the subject allows there.
-func (e *Environment) externalTarget(d *agent.Dependency, s *server) faults.Target {
+func (e *Environment) externalTarget(d *agent.Dependency, s *server, tap *fleet.Tap) faults.Target {
 	t := externalTarget{sqlTarget{d, s}}
 	restarts := restarter{environment: e, server: s}
-	wire, tapped := e.agent.Tapped(d.Name())
 	switch restartable := len(s.dependency.Restart) > 0; {
-	case tapped && restartable:
+	case tap != nil && restartable:
 		return struct {
 			externalTarget
-			tap
+			fleet.Tap
 			restarter
-		}{t, tap{wire}, restarts}
-	case tapped:
+		}{t, *tap, restarts}
+	case tap != nil:
 		return struct {
 			externalTarget
-			tap
-		}{t, tap{wire}}
+			fleet.Tap
+		}{t, *tap}
 	case restartable:
 		return struct {
 			externalTarget
@@ -88,13 +87,13 @@ func (r restarter) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, restartWithin)
 	defer cancel()
 	e, d := r.environment, r.server.dependency
-	lines := e.lines(d.Name)
+	lines := e.NewLines(d.Name)
 	program, err := exec.LookPath(d.Restart[0])
 	if err != nil {
 		return fmt.Errorf("restart %s: %w", d.Name, err)
 	}
 	exit, err := e.host.Spawner().Run(ctx, spawn.Spec{
-		Path: program, Args: d.Restart[1:], Dir: e.subject.Dir, Line: lines,
+		Path: program, Args: d.Restart[1:], Dir: e.Subject.Dir, Line: lines,
 		Env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.marks()...),
 	})
 	if err != nil {

@@ -9,9 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
@@ -33,7 +31,7 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 		return nil
 	}
 	numbers, addresses := map[string]int{}, map[string]string{}
-	for port, number := range fleet.Ports(e.subject) {
+	for port, number := range fleet.Ports(e.Subject) {
 		if number == 0 {
 			lease, err := ports.Acquire()
 			if err != nil {
@@ -54,7 +52,7 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 	if err != nil {
 		return nil, errors.Join(err, free(ctx))
 	}
-	lines := e.lines(name)
+	lines := e.NewLines(name)
 	return &fleet.Unit{
 		Addresses: addresses, Lines: lines, Free: free,
 		Use: func(name string) error {
@@ -84,14 +82,14 @@ type version struct {
 	program string
 }
 
-func (e *Environment) current() version { return version{e.subject, e.program} }
+func (e *Environment) current() version { return version{e.Subject, e.program} }
 
 func (e *Environment) version(name string) (version, error) {
 	switch {
 	case name == subject.CurrentVersion:
 		return e.current(), nil
 	case name == subject.NextVersion && e.next != "":
-		return version{e.subject.AsNext(), e.next}, nil
+		return version{e.Subject.AsNext(), e.next}, nil
 	}
 	return version{}, fmt.Errorf("there is no version %q here", name)
 }
@@ -151,7 +149,7 @@ func replicaValues(index int, name, scratch string, ports map[string]int) map[st
 
 // scope holds what is the same for all replicas of a version.
 func (e *Environment) scope(v version, direct bool) render.Scope {
-	s := render.Scope{Values: e.references(direct), Dir: e.subject.Dir, Secrets: e.secrets}
+	s := render.Scope{Values: e.references(direct), Dir: e.Subject.Dir, Secrets: e.Secrets}
 	return s.With(map[string]string{"dir": gobuild.Dir(v.Subject)})
 }
 
@@ -188,9 +186,9 @@ func (e *Environment) commands(ctx context.Context, v version, name, at string) 
 		return err
 	}
 	numbers := map[string]int{}
-	for name, port := range fleet.Ports(e.subject) {
+	for name, port := range fleet.Ports(e.Subject) {
 		if port == 0 {
-			lease, err := e.lease()
+			lease, err := e.Lease()
 			if err != nil {
 				return err
 			}
@@ -202,68 +200,32 @@ func (e *Environment) commands(ctx context.Context, v version, name, at string) 
 	if err := scope.Files(scratch, v.Service.Files); err != nil {
 		return fmt.Errorf("service: %w", err)
 	}
-	for i, c := range v.Service.Before {
-		if err := e.runCommand(ctx, v, c, scope, name); err != nil {
-			return fmt.Errorf("%s[%d]: %w", at, i, err)
-		}
+	run := func(ctx context.Context, c fleet.Command) (spawn.Exit, error) {
+		return e.run(ctx, v, c, scope, scratch)
 	}
-	return nil
+	return e.RunCommands(ctx, v.Service.Before, name, at, scope, run)
 }
 
-// runCommand runs one command. Its own environment entries stand over the
+// run runs one command to its end. Its own environment entries stand over the
 // service's.
-func (e *Environment) runCommand(
-	ctx context.Context, v version, c subject.Command, scope render.Scope, name string,
-) error {
-	if len(c.Run) == 0 {
-		return errors.New("run is empty")
-	}
-	e.options.Progress.Say("running " + strings.Join(c.Run, " "))
+func (e *Environment) run(
+	ctx context.Context, v version, c fleet.Command, scope render.Scope, scratch string,
+) (spawn.Exit, error) {
 	shared, err := scope.Env(v.Service.Env)
 	if err != nil {
-		return err
-	}
-	own, err := scope.Env(c.Env)
-	if err != nil {
-		return err
-	}
-	words, err := scope.Strings(c.Run)
-	if err != nil {
-		return err
+		return spawn.Exit{}, err
 	}
 	spec := spawn.Spec{
-		Path: words[0], Args: words[1:], Dir: gobuild.Dir(v.Subject), Line: e.lines(name),
-		Env: append(append(e.baseEnv(filepath.Join(e.dir, name)), shared...), own...),
+		Path: c.Words[0], Args: c.Words[1:], Dir: gobuild.Dir(v.Subject), Line: c.Lines,
+		Env: append(append(e.baseEnv(scratch), shared...), c.Env...),
 	}
-	if words[0] == "service" {
+	if c.Words[0] == "service" {
 		spec.Path = v.program
 		if v.Service.Build == nil {
-			spec.Args = slices.Concat(v.Service.Command[1:], words[1:])
+			spec.Args = slices.Concat(v.Service.Command[1:], c.Words[1:])
 		}
-	} else if spec.Path, err = gobuild.Find(gobuild.Dir(v.Subject), words[0]); err != nil {
-		return err
+	} else if spec.Path, err = gobuild.Find(gobuild.Dir(v.Subject), c.Words[0]); err != nil {
+		return spawn.Exit{}, err
 	}
-	return e.runWithin(ctx, c, spec)
-}
-
-// runWithin runs a command to its end, or to that of its time.
-func (e *Environment) runWithin(ctx context.Context, c subject.Command, spec spawn.Spec) error {
-	within := c.Within
-	if within <= 0 {
-		within = time.Minute
-	}
-	limit := fmt.Errorf("it did not end within %v", within)
-	bounded, cancel := context.WithTimeoutCause(ctx, within, limit)
-	defer cancel()
-	exit, err := e.host.Spawner().Run(bounded, spec)
-	if err != nil && errors.Is(context.Cause(bounded), limit) {
-		err = limit
-	}
-	if err == nil && exit.Code != 0 {
-		err = errors.New("it " + exit.String())
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w%s", strings.Join(c.Run, " "), err, fleet.Printed(spec.Line))
-	}
-	return nil
+	return e.host.Spawner().Run(ctx, spec)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -65,19 +66,8 @@ func (t *postgresTarget) Restart(ctx context.Context) error { return t.server.po
 // tappedTarget is a PostgreSQL server with a wire tap before it.
 type tappedTarget struct {
 	*postgresTarget
-	tap
+	fleet.Tap
 }
-
-// tap shapes what passes the wire tap.
-type tap struct{ wire agent.Tapped }
-
-// Interfere implements [faults.Tapped].
-func (t tap) Interfere(ctx context.Context, id string, i faults.Interference) error {
-	return t.wire.Interfere(ctx, id, i)
-}
-
-// LeaveAlone implements [faults.Tapped].
-func (t tap) LeaveAlone(ctx context.Context, id string) error { return t.wire.LeaveAlone(ctx, id) }
 
 // redisTarget is a redis-server behind its proxy.
 type redisTarget struct {
