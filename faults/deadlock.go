@@ -46,32 +46,20 @@ func (f *Deadlock) Supports(t Target) error {
 
 // Inject takes the one lock and makes the triggers that ask for it.
 func (f *Deadlock) Inject(ctx context.Context, t Target) (Injection, error) {
-	if err := f.Supports(t); err != nil {
-		return nil, err
-	}
-	s, err := newSnare(ctx, "deadlock", t.(SQL), f.Within)
-	if err != nil {
-		return nil, fmt.Errorf("deadlock: %w", err)
-	}
-	var found atomic.Bool
-	s.refuse = 1
-	s.codeOf = func(n int64) string {
-		if n == 1 && found.Load() {
-			return "40P01"
+	return lay(ctx, "deadlock", f, t, f.Within, f.Tables, func(s *snare, tables []string) (err error) {
+		var found atomic.Bool
+		s.refuse = 1
+		s.codeOf = func(n int64) string {
+			if n == 1 && found.Load() {
+				return "40P01"
+			}
+			return ""
 		}
-		return ""
-	}
-	tables, err := tablesOf(ctx, s.conn, f.Tables)
-	if err == nil {
-		s.clear, err = f.lieInWait(ctx, s, &found)
-	}
-	if err == nil {
-		err = s.build(ctx, s.function(f.body(s), "SET deadlock_timeout = '"+searchAfter+"'"), triggersOn(s, tables))
-	}
-	if err != nil {
-		return nil, s.fail(ctx, fmt.Errorf("deadlock: %w", err))
-	}
-	return s, nil
+		if s.clear, err = f.lieInWait(ctx, s, &found); err != nil {
+			return err
+		}
+		return s.build(ctx, s.function(f.body(s), "SET deadlock_timeout = '"+searchAfter+"'"), triggersOn(s, tables))
+	})
 }
 
 func triggersOn(s *snare, tables []string) []string {
@@ -170,16 +158,12 @@ func ended(ctx context.Context, err error) error {
 
 // Witness wants the deadlock.
 func (*Deadlock) Witness(j journal.Journal, target string, w journal.Window) error {
-	all := 0
-	for e, a := range journal.Of[journal.Attempt](j) {
-		if e.On == target && w.Contains(e.At) {
-			if all++; a.Code != "" {
-				return nil
-			}
-		}
-	}
-	if all == 0 {
+	all, refused := met(j, target, w)
+	switch {
+	case all == 0:
 		return notExercised("the service wrote nothing to %q that could have met the deadlock", target)
+	case refused == 0:
+		return notInForce("of %d attempts to write to %q none ended in the deadlock", all, target)
 	}
-	return notInForce("of %d attempts to write to %q none ended in the deadlock", all, target)
+	return nil
 }

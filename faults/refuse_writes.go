@@ -87,22 +87,10 @@ func (f *RefuseWrites) Supports(t Target) error {
 
 // Inject makes the triggers.
 func (f *RefuseWrites) Inject(ctx context.Context, t Target) (Injection, error) {
-	if err := f.Supports(t); err != nil {
-		return nil, err
-	}
-	s, err := newSnare(ctx, "refuse_writes", t.(SQL), f.Within)
-	if err != nil {
-		return nil, fmt.Errorf("refuse_writes: %w", err)
-	}
-	s.refuse, s.commit, s.codeOf = f.Refuse, f.At == AtCommit, f.code
-	tables, err := tablesOf(ctx, s.conn, f.Tables)
-	if err == nil {
-		err = s.build(ctx, s.function(f.body(s), ""), f.triggers(s, tables))
-	}
-	if err != nil {
-		return nil, s.fail(ctx, fmt.Errorf("refuse_writes: %w", err))
-	}
-	return s, nil
+	return lay(ctx, "refuse_writes", f, t, f.Within, f.Tables, func(s *snare, tables []string) error {
+		s.refuse, s.commit, s.codeOf = f.Refuse, f.At == AtCommit, f.code
+		return s.build(ctx, s.function(f.body(s), ""), f.triggers(s, tables))
+	})
 }
 
 // code is what the nth attempt is refused with; empty when it is let through.
@@ -152,15 +140,7 @@ func (f *RefuseWrites) triggers(s *snare, tables []string) []string {
 
 // Witness counts what the database says it refused.
 func (f *RefuseWrites) Witness(j journal.Journal, target string, w journal.Window) error {
-	refused, all := 0, 0
-	for e, a := range journal.Of[journal.Attempt](j) {
-		if e.On == target && w.Contains(e.At) {
-			all++
-			if a.Code != "" {
-				refused++
-			}
-		}
-	}
+	all, refused := met(j, target, w)
 	switch {
 	case all == 0:
 		return notExercised("the service wrote nothing to %q that could have been refused", target)

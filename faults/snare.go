@@ -58,6 +58,43 @@ FROM pg_advisory_lock(hashtextextended($1, 0))`, s.name).Scan(&s.began)
 // longestName is PostgreSQL's own bound on names, with room for a number.
 const longestName = 63 - 12
 
+// lay makes a snare for a fault on tables (none: on all), and has it set there.
+// On error nothing is left.
+func lay(
+	ctx context.Context, kind string, f Fault, t Target, within time.Duration, tables []string,
+	set func(s *snare, tables []string) error,
+) (Injection, error) {
+	if err := f.Supports(t); err != nil {
+		return nil, err
+	}
+	s, err := newSnare(ctx, kind, t.(SQL), within)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	tables, err = tablesOf(ctx, s.conn, tables)
+	if err == nil {
+		err = set(s, tables)
+	}
+	if err != nil {
+		return nil, s.fail(ctx, fmt.Errorf("%s: %w", kind, err))
+	}
+	return s, nil
+}
+
+// met counts the attempts to write to a target in a window, and those of them
+// that were refused.
+func met(j journal.Journal, target string, w journal.Window) (all, refused int) {
+	for e, a := range journal.Of[journal.Attempt](j) {
+		if e.On == target && w.Contains(e.At) {
+			all++
+			if a.Code != "" {
+				refused++
+			}
+		}
+	}
+	return all, refused
+}
+
 func schemaName(mark string) string {
 	if len(mark) > longestName {
 		mark = mark[:longestName]
