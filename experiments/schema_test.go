@@ -1,18 +1,13 @@
 package experiments
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
 
 // TestComments holds the embedded doc comments against the source. -update
@@ -28,19 +23,7 @@ func TestComments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		b, err := json.MarshalIndent(want, "", "\t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile("experiments/comments.json", append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(want, docComments()); diff != "" {
-		t.Errorf("comments.json is old (-source +file), -update writes it:\n%s", diff)
-	}
+	yamlfiletest.Comments(t, "experiments/comments.json", want, *update)
 }
 
 func paramTypes() []string {
@@ -54,42 +37,8 @@ func paramTypes() []string {
 	return names
 }
 
-func compiledSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	b, err := json.Marshal(Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("experiment.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("experiment.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(t *testing.T, s *jsonschema.Schema, text string) error {
-	t.Helper()
-	b, err := yaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(doc)
-}
-
 func TestSchemaTakesTheCatalogue(t *testing.T) {
-	s := compiledSchema(t)
+	s := yamlfiletest.Compile(t, Schema())
 	files, err := filepath.Glob("catalogue/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %d files", err, len(files))
@@ -99,17 +48,17 @@ func TestSchemaTakesTheCatalogue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, string(b)); err != nil {
+		if err := s.Validate(t, b); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
-	if err := validate(t, s, sampleExperiment); err != nil {
+	if err := s.Validate(t, []byte(sampleExperiment)); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
-	s := compiledSchema(t)
+	s := yamlfiletest.Compile(t, Schema())
 	for name, text := range map[string]string{
 		"unknown key":       step("{nam: x, probe: hold_connections}"),
 		"unknown kind":      step("{operation: atack}"),
@@ -127,7 +76,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 			if _, err := Decode("e.yaml", []byte(text)); err == nil {
 				t.Error("the decoder takes it")
 			}
-			if err := validate(t, s, text); err == nil {
+			if err := s.Validate(t, []byte(text)); err == nil {
 				t.Error("the schema takes it")
 			}
 		})

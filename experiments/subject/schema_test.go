@@ -1,18 +1,14 @@
 package subject
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
 
 var update = flag.Bool("update", false, "write the embedded doc comments")
@@ -28,61 +24,11 @@ func TestComments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		b, err := json.MarshalIndent(want, "", "\t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile("experiments/subject/comments.json", append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	var got map[string]string
-	if err := json.Unmarshal(comments, &got); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("comments.json is old (-source +file), -update writes it:\n%s", diff)
-	}
-}
-
-func compiled(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	b, err := json.Marshal(Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("subject.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("subject.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(t *testing.T, s *jsonschema.Schema, text []byte) error {
-	t.Helper()
-	b, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(doc)
+	yamlfiletest.Comments(t, "experiments/subject/comments.json", want, *update)
 }
 
 func TestSchemaTakesWhatTheDecoderTakes(t *testing.T) {
-	s := compiled(t)
+	s := yamlfiletest.Compile(t, Schema())
 	for _, file := range []string{"testdata/sample.yaml", "../../testdata/orders/seatrial.yaml"} {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -91,14 +37,14 @@ func TestSchemaTakesWhatTheDecoderTakes(t *testing.T) {
 		if _, err := Decode(file, b); err != nil {
 			t.Error(err)
 		}
-		if err := validate(t, s, b); err != nil {
+		if err := s.Validate(t, b); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
 
 func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
-	s := compiled(t)
+	s := yamlfiletest.Compile(t, Schema())
 	for name, change := range map[string][2]string{
 		"unknown key":  {"  rate: 100", "  rat: 100"},
 		"wrong type":   {"ports: {http: 0, admin: 0}", "ports: [http]"},
@@ -113,7 +59,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 			if _, err := Decode("s.yaml", b); err == nil {
 				t.Error("the decoder takes it")
 			}
-			if err := validate(t, s, b); err == nil {
+			if err := s.Validate(t, b); err == nil {
 				t.Error("the schema takes it")
 			}
 		})
