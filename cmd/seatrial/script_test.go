@@ -29,7 +29,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TMPDIR", env.WorkDir)
-			return nil
+			orders, err := filepath.Abs(filepath.Join("..", "..", "testdata", "orders"))
+			env.Setenv("ORDERS", orders)
+			return err
 		},
 	})
 }

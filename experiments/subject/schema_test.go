@@ -29,7 +29,9 @@ func TestComments(t *testing.T) {
 
 func TestSchemaTakesWhatTheDecoderTakes(t *testing.T) {
 	s := yamlfiletest.Compile(t, Schema())
-	for _, file := range []string{"testdata/sample.yaml", "../../testdata/orders/seatrial.yaml"} {
+	for _, file := range []string{
+		"testdata/sample.yaml", "../../testdata/orders/seatrial.yaml", "../../testdata/orders/seatrial-pgxpool.yaml",
+	} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -31,15 +31,15 @@ func Serve(ctx context.Context, cfg config.Service, stdout io.Writer) error {
 	log := telemetry.NewLogger(stdout, cfg.Environment, cfg.Replica)
 	slog.SetDefault(log)
 	metrics := telemetry.NewMetrics(cfg.Environment)
-	db, err := store.Open(cfg.DatabaseURL.Reveal(), cfg.Replica, store.Limits{
+	db, err := openDatabase(ctx, cfg, cfg.Replica, store.Limits{
 		MaxOpen: cfg.MaxOpenConns, Lifetime: cfg.ConnLifetime, Statement: cfg.RequestTimeout,
 	}, metrics.Observe)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	metrics.WatchPool(db.DB())
-	watched, err := store.Open(cfg.DatabaseURL.Reveal(), cfg.Replica+"-health", store.Limits{
+	db.Watch(metrics)
+	watched, err := openDatabase(ctx, cfg, cfg.Replica+"-health", store.Limits{
 		MaxOpen: 1, Lifetime: cfg.ConnLifetime,
 	}, metrics.Observe)
 	if err != nil {

@@ -86,12 +86,20 @@ func eventually(t *testing.T, url string, want int) {
 // TestServeWithoutDependencies starts the whole service where nothing answers:
 // it lives, it is not ready, it says why, and it ends when it is told to.
 func TestServeWithoutDependencies(t *testing.T) {
+	for pool, metric := range map[string]string{
+		config.PoolSQL: "go_sql_max_open_connections", config.PoolPgx: "pgxpool_max_conns",
+	} {
+		t.Run(pool, func(t *testing.T) { testWithoutDependencies(t, pool, metric) })
+	}
+}
+
+func testWithoutDependencies(t *testing.T, pool, metric string) {
 	nobody := free(t)
 	cfg := config.Service{
 		HTTPAddr: free(t), AdminAddr: free(t), Environment: "development", Replica: "r1",
 		Clients:     []config.Client{{Token: "hunter2", Rate: 1, Burst: 1}},
 		DatabaseURL: config.Secret("postgres://u:hunter2@" + nobody + "/orders"), RedisAddr: nobody,
-		PaymentsURL: "http://" + nobody, MaxConcurrent: 2, MaxOpenConns: 2, ConnLifetime: time.Minute,
+		PaymentsURL: "http://" + nobody, MaxConcurrent: 2, Pool: pool, MaxOpenConns: 2, ConnLifetime: time.Minute,
 		RequestTimeout: time.Second, DrainDelay: 10 * time.Millisecond, DrainTimeout: time.Second,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +110,8 @@ func TestServeWithoutDependencies(t *testing.T) {
 	if code, body := get(t, "http://"+cfg.AdminAddr+"/readyz"); code != 503 || !strings.Contains(body, "database") {
 		t.Errorf("readiness: %d %s", code, body)
 	}
-	if code, body := get(t, "http://"+cfg.AdminAddr+"/metrics"); code != 200 || !strings.Contains(body, "go_sql_open") {
+	metric += "{db_name=\"orders\"} 2"
+	if code, body := get(t, "http://"+cfg.AdminAddr+"/metrics"); code != 200 || !strings.Contains(body, metric) {
 		t.Errorf("metrics: %d without the pool's", code)
 	}
 	eventually(t, "http://"+cfg.HTTPAddr+"/v1/orders", http.StatusUnauthorized)

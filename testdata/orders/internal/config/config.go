@@ -24,12 +24,19 @@ type Service struct {
 	Clients     []Client // who may call /v1, and how often
 
 	MaxConcurrent  int           // requests being worked on at a time
+	Pool           string        // of connections to the database: [PoolSQL] or [PoolPgx]
 	MaxOpenConns   int           // connections to the database
 	ConnLifetime   time.Duration // age at which a connection is replaced
 	RequestTimeout time.Duration // from the first byte of work to the answer
 	DrainDelay     time.Duration // from failing readiness to closing the listener
 	DrainTimeout   time.Duration // from closing the listener to cutting what is left
 }
+
+// What keeps the connections to the database.
+const (
+	PoolSQL = "sql"     // database/sql
+	PoolPgx = "pgxpool" // pgx's own
+)
 
 // Migration is the configuration of "orders migrate".
 type Migration struct {
@@ -92,6 +99,7 @@ func Serve(lookup Lookup) (Service, error) {
 		PaymentsURL:    r.url("ORDERS_PAYMENTS_URL", "http", "https"),
 		Clients:        r.clients("ORDERS_API_TOKEN"),
 		MaxConcurrent:  r.number("ORDERS_MAX_CONCURRENT", 20, 1, 1000),
+		Pool:           r.choice("ORDERS_DB_POOL", PoolSQL, PoolPgx),
 		MaxOpenConns:   r.number("ORDERS_DB_MAX_OPEN", 10, 1, 100),
 		ConnLifetime:   r.duration("ORDERS_DB_CONN_LIFETIME", 10*time.Minute, time.Second, 24*time.Hour),
 		RequestTimeout: r.duration("ORDERS_REQUEST_TIMEOUT", 2*time.Second, 100*time.Millisecond, time.Minute),
@@ -143,9 +151,15 @@ func (r *reader) text(name, fallback string) string {
 }
 
 func (r *reader) environment() string {
-	value := r.text("ORDERS_ENVIRONMENT", "development")
-	if choices := []string{"development", "staging", "production"}; !slices.Contains(choices, value) {
-		r.fail("ORDERS_ENVIRONMENT", fmt.Sprintf("one of %v", choices))
+	return r.choice("ORDERS_ENVIRONMENT", "development", "staging", "production")
+}
+
+// choice returns a variable that has one of some values; the first is the
+// fallback.
+func (r *reader) choice(name string, choices ...string) string {
+	value := r.text(name, choices[0])
+	if !slices.Contains(choices, value) {
+		r.fail(name, fmt.Sprintf("one of %v", choices))
 	}
 	return value
 }

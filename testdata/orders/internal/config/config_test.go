@@ -42,14 +42,14 @@ func TestServeNamesAllThatIsWrong(t *testing.T) {
 	_, err := Serve(environment(map[string]string{
 		"ORDERS_API_TOKEN": "unset", "ORDERS_REDIS_ADDR": "", "ORDERS_PAYMENTS_URL": "gopher://hunter2",
 		"ORDERS_DATABASE_URL": "hunter2", "ORDERS_DB_MAX_OPEN": "0", "ORDERS_DRAIN_DELAY": "soon",
-		"ORDERS_ENVIRONMENT": "moon",
+		"ORDERS_ENVIRONMENT": "moon", "ORDERS_DB_POOL": "puddle",
 	}))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, name := range []string{
 		"ORDERS_API_TOKEN", "ORDERS_REDIS_ADDR", "ORDERS_PAYMENTS_URL", "ORDERS_DATABASE_URL",
-		"ORDERS_DB_MAX_OPEN", "ORDERS_DRAIN_DELAY", "ORDERS_ENVIRONMENT",
+		"ORDERS_DB_MAX_OPEN", "ORDERS_DRAIN_DELAY", "ORDERS_ENVIRONMENT", "ORDERS_DB_POOL",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in: %v", name, err)

@@ -20,14 +20,15 @@ func (*provider) Put(context.Context, orders.Order)                    {}
 
 // testLedger asks what a trial asks: the ledger query of seatrial.yaml finds an
 // order if and only if it was answered with 201.
-func testLedger(t *testing.T, p *Postgres) {
+func testLedger(t *testing.T, p keeper, url string) {
 	s, err := subject.Load("../../seatrial.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	reader := open(t, url, Limits{MaxOpen: 1})
 	counted := func(key string) (n int) {
 		t.Helper()
-		rows, err := p.DB().QueryContext(t.Context(), s.Traffic.Ledger.Query)
+		rows, err := reader.db.QueryContext(t.Context(), s.Traffic.Ledger.Query)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,8 +53,8 @@ func Open(url, name string, limits Limits, observe telemetry.Observer) (*Postgre
 	return &Postgres{db: db, limits: limits, observe: observe}, nil
 }
 
-// DB is the pool, for its statistics.
-func (p *Postgres) DB() *sql.DB { return p.db }
+// Watch adds the pool's statistics to the metrics.
+func (p *Postgres) Watch(m *telemetry.Metrics) { m.WatchPool(p.db) }
 
 // Ping asks whether the database answers.
 func (p *Postgres) Ping(ctx context.Context) error {

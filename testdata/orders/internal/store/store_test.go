@@ -88,32 +88,71 @@ func startServer(t *testing.T) *postgres.Server {
 	return server
 }
 
-func TestPostgres(t *testing.T) {
-	server := startServer(t)
-	owner := server.References(server.Address())["owner_url"]
+// keeper is a store in either form.
+type keeper interface {
+	orders.Store
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// forms are the store on database/sql and on pgx's own pool.
+var forms = map[string]func(t *testing.T, url string, limits Limits) keeper{
+	"database/sql": func(t *testing.T, url string, limits Limits) keeper { return open(t, url, limits) },
+	"pgxpool":      func(t *testing.T, url string, limits Limits) keeper { return openPool(t, url, limits) },
+}
+
+func eachForm(t *testing.T, f func(t *testing.T, open func(*testing.T, string, Limits) keeper)) {
+	for name, open := range forms {
+		t.Run(name, func(t *testing.T) { f(t, open) })
+	}
+}
+
+func TestStore(t *testing.T) {
+	eachForm(t, func(t *testing.T, open func(*testing.T, string, Limits) keeper) {
+		server, owner := migrated(t)
+		p := open(t, server.ServiceDSN(), Limits{MaxOpen: 4, Statement: 5 * time.Second})
+		if err := p.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Run("create", func(t *testing.T) { testCreate(t, p) })
+		t.Run("settle", func(t *testing.T) { testSettle(t, p) })
+		t.Run("pages", func(t *testing.T) { testPages(t, p) })
+		t.Run("pending", func(t *testing.T) { testPending(t, p) })
+		t.Run("serialization", func(t *testing.T) { testSerialization(t, p) })
+		t.Run("ledger", func(t *testing.T) { testLedger(t, p, server.ServiceDSN()) })
+		t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
+		t.Run("full pool", func(t *testing.T) { testFullPool(t, open, server) })
+		t.Run("sessions", func(t *testing.T) { testSessions(t, p, server) })
+	})
+}
+
+// migrated is a server with the schema, made twice, and the URL of its owner.
+func migrated(t *testing.T) (server *postgres.Server, owner string) {
+	t.Helper()
+	server = startServer(t)
+	owner = server.References(server.Address())["owner_url"]
 	for n, want := range []int{1, 0} {
 		applied, err := Migrate(t.Context(), owner, server.ServiceRole())
 		if err != nil || applied != want {
 			t.Fatalf("migrate, time %d: %d applied, want %d: %v", n+1, applied, want, err)
 		}
 	}
-	p := open(t, server.ServiceDSN(), Limits{MaxOpen: 4, Statement: 5 * time.Second})
-	if err := p.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Run("create", func(t *testing.T) { testCreate(t, p) })
-	t.Run("settle", func(t *testing.T) { testSettle(t, p) })
-	t.Run("pages", func(t *testing.T) { testPages(t, p) })
-	t.Run("pending", func(t *testing.T) { testPending(t, p) })
-	t.Run("serialization", func(t *testing.T) { testSerialization(t, p) })
-	t.Run("ledger", func(t *testing.T) { testLedger(t, p) })
-	t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
-	t.Run("full pool", func(t *testing.T) { testFullPool(t, server.ServiceDSN()) })
+	return server, owner
 }
 
 func open(t *testing.T, url string, limits Limits) *Postgres {
 	t.Helper()
 	p, err := Open(url, "store-test", limits, func(string, string, string, time.Duration) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func openPool(t *testing.T, url string, limits Limits) *Pool {
+	t.Helper()
+	p, err := OpenPool(t.Context(), url, "store-test", limits, func(string, string, string, time.Duration) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +167,7 @@ func order(id string) orders.Order {
 	}
 }
 
-func create(t *testing.T, p *Postgres, id string) {
+func create(t *testing.T, p keeper, id string) {
 	t.Helper()
 	if _, _, err := p.Create(t.Context(), order(id), "key-"+id, "print"); err != nil {
 		t.Fatal(err)
@@ -137,7 +176,7 @@ func create(t *testing.T, p *Postgres, id string) {
 
 // testCreate has eight callers with the same key: one order is stored, and all
 // of them get it.
-func testCreate(t *testing.T, p *Postgres) {
+func testCreate(t *testing.T, p keeper) {
 	const callers = 8
 	got := make([]string, callers)
 	var wg sync.WaitGroup
@@ -168,7 +207,7 @@ func testCreate(t *testing.T, p *Postgres) {
 	}
 }
 
-func testSettle(t *testing.T, p *Postgres) {
+func testSettle(t *testing.T, p keeper) {
 	create(t, p, "settled")
 	for n := range 2 {
 		if err := p.Settle(t.Context(), "settled", orders.Paid); err != nil {
@@ -183,7 +222,7 @@ func testSettle(t *testing.T, p *Postgres) {
 	}
 }
 
-func testPages(t *testing.T, p *Postgres) {
+func testPages(t *testing.T, p keeper) {
 	for n := range 5 {
 		create(t, p, fmt.Sprint("page-", n))
 	}
@@ -219,7 +258,7 @@ func testPages(t *testing.T, p *Postgres) {
 	}
 }
 
-func testPending(t *testing.T, p *Postgres) {
+func testPending(t *testing.T, p keeper) {
 	pending, err := p.Pending(t.Context(), 0, 3)
 	if err != nil || len(pending) != 3 {
 		t.Fatalf("got %v: %v", pending, err)
@@ -236,15 +275,15 @@ func testPending(t *testing.T, p *Postgres) {
 
 // testSerialization has two transactions read what the other one changes. The
 // second to commit is refused by the database, and is tried again.
-func testSerialization(t *testing.T, p *Postgres) {
+func testSerialization(t *testing.T, p keeper) {
 	create(t, p, "contended")
 	tries := 0
-	err := p.inTx(t.Context(), "contend", func(ctx context.Context, tx *sql.Tx) error {
+	err := inTx(t, p, func(ctx context.Context, exec func(string) error) error {
 		tries++
-		if _, err := tx.ExecContext(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		if err := exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
 			return err
 		}
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM orders").Scan(new(int)); err != nil {
+		if err := exec("SELECT count(*) FROM orders"); err != nil {
 			return err
 		}
 		if tries == 1 { // another one changes the row after it has been seen
@@ -252,12 +291,30 @@ func testSerialization(t *testing.T, p *Postgres) {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE orders SET status = 'paid' WHERE id = 'contended'")
-		return err
+		return exec("UPDATE orders SET status = 'paid' WHERE id = 'contended'")
 	})
 	if err != nil || tries != 2 {
 		t.Errorf("%d tries: %v", tries, err)
 	}
+}
+
+// inTx runs a transaction of a store in either form.
+func inTx(t *testing.T, p keeper, fn func(ctx context.Context, exec func(string) error) error) error {
+	t.Helper()
+	if p, ok := p.(*Pool); ok {
+		return p.inTx(t.Context(), "contend", func(ctx context.Context, tx pgx.Tx) error {
+			return fn(ctx, func(statement string) error {
+				_, err := tx.Exec(ctx, statement)
+				return err
+			})
+		})
+	}
+	return p.(*Postgres).inTx(t.Context(), "contend", func(ctx context.Context, tx *sql.Tx) error {
+		return fn(ctx, func(statement string) error {
+			_, err := tx.ExecContext(ctx, statement)
+			return err
+		})
+	})
 }
 
 // testPrivileges has a role that may do what the migration grants, and no more.
@@ -290,20 +347,32 @@ func testPrivileges(t *testing.T, server *postgres.Server, owner string) {
 	}
 }
 
-// testFullPool has the only connection in use: others wait for as long as an
-// operation may take, and no longer.
-func testFullPool(t *testing.T, url string) {
-	p := open(t, url, Limits{MaxOpen: 1, Statement: 50 * time.Millisecond})
-	conn, err := p.DB().Conn(t.Context())
+// testFullPool has the only connection in use, by a statement that waits for a
+// lock: others wait for as long as an operation may take, and no longer, and so
+// does the one that has the connection.
+func testFullPool(t *testing.T, open func(*testing.T, string, Limits) keeper, server *postgres.Server) {
+	p := open(t, server.ServiceDSN(), Limits{MaxOpen: 1, Statement: 300 * time.Millisecond})
+	admin, err := server.Admin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	_, err = p.Get(t.Context(), "settled")
-	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 2*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	defer func() { _ = admin.Close(context.Background()) }()
+	if _, err := admin.Exec(t.Context(), "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
 	}
-	if err := conn.Close(); err != nil {
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			began := time.Now()
+			_, err := p.Get(t.Context(), "settled")
+			took := time.Since(began)
+			if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || took > 2*time.Second {
+				t.Errorf("after %v: %v", took, err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := admin.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Get(t.Context(), "settled"); err != nil {
@@ -311,19 +380,52 @@ func testFullPool(t *testing.T, url string) {
 	}
 }
 
+// testSessions asks the database what it knows of the store's connections.
+func testSessions(t *testing.T, p keeper, server *postgres.Server) {
+	if _, err := p.Get(t.Context(), "settled"); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := server.Admin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	var connections int
+	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'store-test' AND state = 'idle'`).Scan(&connections); err != nil {
+		t.Fatal(err)
+	}
+	if connections < 1 || connections > 5 { // testFullPool may still have one
+		t.Errorf("%d connections under the store's name, want 1 to 5", connections)
+	}
+	err = inTx(t, p, func(_ context.Context, exec func(string) error) error {
+		return exec(`SELECT 1 / (current_setting('statement_timeout') = '15s' AND
+current_setting('idle_in_transaction_session_timeout') = '15s')::int`)
+	})
+	if err != nil {
+		t.Errorf("the timeouts are not what they should be: %v", err)
+	}
+}
+
 // TestWithoutDatabase asks a port where nobody listens.
 func TestWithoutDatabase(t *testing.T) {
-	p := open(t, "postgres://u:hunter2@127.0.0.1:1/orders", Limits{MaxOpen: 1, Statement: time.Second})
-	if err := p.Ping(t.Context()); err == nil {
-		t.Error("nobody answers a ping")
-	}
-	err := p.Settle(t.Context(), "x", orders.Paid)
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, orders.ErrUncertain) {
-		t.Errorf("got %v, want unavailable and not uncertain", err)
-	}
-	_, err = Open("postgres://u:hunter2@:x/", "n", Limits{}, nil)
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("got %v, want an error without the password", err)
+	eachForm(t, func(t *testing.T, open func(*testing.T, string, Limits) keeper) {
+		p := open(t, "postgres://u:hunter2@127.0.0.1:1/orders", Limits{MaxOpen: 1, Statement: time.Second})
+		if err := p.Ping(t.Context()); err == nil {
+			t.Error("nobody answers a ping")
+		}
+		err := p.Settle(t.Context(), "x", orders.Paid)
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, orders.ErrUncertain) {
+			t.Errorf("got %v, want unavailable and not uncertain", err)
+		}
+	})
+	const unreadable = "postgres://u:hunter2@:x/"
+	_, err := Open(unreadable, "n", Limits{}, nil)
+	_, errOfPool := OpenPool(t.Context(), unreadable, "n", Limits{}, nil)
+	for _, err := range []error{err, errOfPool} {
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got %v, want an error without the password", err)
+		}
 	}
 }
 

@@ -1,0 +1,29 @@
+package app
+
+import (
+	"context"
+
+	"github.com/seatrial/seatrial/testdata/orders/internal/config"
+	"github.com/seatrial/seatrial/testdata/orders/internal/health"
+	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
+	"github.com/seatrial/seatrial/testdata/orders/internal/store"
+	"github.com/seatrial/seatrial/testdata/orders/internal/telemetry"
+)
+
+// database keeps the orders, on either pool.
+type database interface {
+	orders.Store
+	health.Pinger
+	Watch(m *telemetry.Metrics)
+	Close() error
+}
+
+// openDatabase prepares the pool that the configuration asks for.
+func openDatabase(
+	ctx context.Context, cfg config.Service, name string, limits store.Limits, observe telemetry.Observer,
+) (database, error) {
+	if cfg.Pool == config.PoolPgx {
+		return store.OpenPool(ctx, cfg.DatabaseURL.Reveal(), name, limits, observe)
+	}
+	return store.Open(cfg.DatabaseURL.Reveal(), name, limits, observe)
+}
