@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Body is what one kind of entry says. Its kinds are the structs of this
@@ -39,25 +40,48 @@ type Unknown struct {
 func (u Unknown) Kind() string { return u.Name }
 
 // MarshalJSON writes the entry as one object: t, kind, on and data.
-func (e Entry) MarshalJSON() ([]byte, error) {
+func (e Entry) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil) }
+
+// appender is a body that is written without reflection.
+type appender interface{ appendJSON(b []byte) []byte }
+
+// AppendJSON appends to b what [Entry.MarshalJSON] writes. After an error the
+// bytes are those of b.
+func (e Entry) AppendJSON(b []byte) ([]byte, error) {
 	if e.Body == nil {
-		return nil, fmt.Errorf("journal: an entry at %v about %q has no body", e.At, e.On)
+		return b, fmt.Errorf("journal: an entry at %v about %q has no body", e.At, e.On)
 	}
-	w := wire{At: e.At, Kind: e.Body.Kind(), On: e.On}
-	if u, ok := e.Body.(Unknown); ok {
-		w.Data = u.Data
-		return json.Marshal(w)
+	out := append(b, `{"t":`...)
+	out = strconv.AppendInt(out, int64(e.At), 10)
+	out = appendString(append(out, `,"kind":`...), e.Body.Kind())
+	out = append(appendText(out, "on", e.On), `,"data":`...)
+	switch body := e.Body.(type) {
+	case appender:
+		return append(body.appendJSON(out), '}'), nil
+	case Unknown:
+		return e.appendUnknown(b, body)
+	default:
+		data, err := json.Marshal(body)
+		if err != nil {
+			return b, fmt.Errorf("journal: write a %s entry: %w", body.Kind(), err)
+		}
+		return append(append(out, data...), '}'), nil
 	}
-	data, err := json.Marshal(e.Body)
+}
+
+func (e Entry) appendUnknown(b []byte, u Unknown) ([]byte, error) {
+	line, err := json.Marshal(wire{At: e.At, Kind: u.Name, On: e.On, Data: u.Data})
 	if err != nil {
-		return nil, fmt.Errorf("journal: write a %s entry: %w", w.Kind, err)
+		return b, fmt.Errorf("journal: write a %s entry: %w", u.Name, err)
 	}
-	w.Data = data
-	return json.Marshal(w)
+	return append(b, line...), nil
 }
 
 // UnmarshalJSON reads what [Entry.MarshalJSON] wrote.
 func (e *Entry) UnmarshalJSON(b []byte) error {
+	if e.scan(b) {
+		return nil
+	}
 	var w wire
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
@@ -79,6 +103,27 @@ func (e *Entry) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// scan reads an entry in the form in which it was written; false, and nothing
+// has been read, where it is in another, or of no known kind.
+func (e *Entry) scan(b []byte) bool {
+	in := scanner{rest: b, ok: true}
+	in.skip(`{"t":`)
+	at := Instant(in.int())
+	in.skip(`,"kind":`)
+	decode := kinds[in.text()]
+	on := in.optionalText(`,"on":`)
+	in.skip(`,"data":`)
+	if !in.ok || decode == nil || len(in.rest) < 2 || in.rest[len(in.rest)-1] != '}' {
+		return false
+	}
+	body, err := decode(in.rest[:len(in.rest)-1])
+	if err != nil {
+		return false
+	}
+	*e = Entry{At: at, On: on, Body: body}
+	return true
+}
+
 var kinds = map[string]func(json.RawMessage) (Body, error){}
 
 // register makes a kind of entry readable. T is a struct, not a pointer.
@@ -93,6 +138,10 @@ func register[T Body]() struct{} {
 		if len(data) == 0 {
 			return v, nil
 		}
+		if quick, ok := any(&v).(interface{ scanJSON(data []byte) bool }); ok && quick.scanJSON(data) {
+			return v, nil
+		}
+		v = zero // of what was scanned
 		err := json.Unmarshal(data, &v)
 		return v, err
 	}

@@ -2,8 +2,8 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,8 +107,11 @@ func (f *Folder) Record(e Entry) {
 	f.record(e)
 }
 
+// usualLine is as long as most lines of a journal are at most, in bytes.
+const usualLine = 384
+
 func (f *Folder) record(e Entry) {
-	line, err := json.Marshal(e)
+	line, err := e.AppendJSON(make([]byte, 0, usualLine))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
@@ -162,7 +165,7 @@ func (f *Folder) name(text string) uint16 {
 	}
 	id = uint16(len(f.names))
 	f.names[text] = id
-	line, err := json.Marshal(Entry{At: f.Now(), Body: Name{ID: id, Text: text}})
+	line, err := Entry{At: f.Now(), Body: Name{ID: id, Text: text}}.AppendJSON(nil)
 	f.fail(err)
 	f.write(f.entries, append(line, '\n'))
 	return id
@@ -276,7 +279,7 @@ func (s *Saved) read(from io.Reader) error {
 			return err
 		}
 		var e Entry
-		if err := json.Unmarshal(line, &e); err != nil {
+		if err := e.UnmarshalJSON(bytes.TrimSpace(line)); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 		if err := s.take(e, n); err != nil {
