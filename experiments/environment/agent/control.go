@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"time"
 
 	toxiclient "github.com/Shopify/toxiproxy/v2/client"
 
@@ -58,6 +59,10 @@ func (s *server) startControl(ctx context.Context) error {
 	return nil
 }
 
+// streamEvery is the least time from one batch of records to the next: each
+// costs a write, and wakes its reader up.
+const streamEvery = 5 * time.Millisecond
+
 // handleStream is GET /stream: entries as they come, one JSON object a line,
 // in the agent's own clock. It has one reader.
 func (s *server) handleStream(w http.ResponseWriter, r *http.Request) {
@@ -66,22 +71,37 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) {
 	if control.Flush() != nil {
 		return
 	}
+	pause := time.NewTicker(streamEvery)
+	defer pause.Stop()
+	var batch []journal.Entry
+	var out []byte
 	for {
-		batch, err := s.log.take(r.Context())
-		if err != nil {
+		var err error
+		if batch, err = s.log.take(r.Context(), batch); err != nil {
 			return
 		}
-		var out bytes.Buffer
-		enc := json.NewEncoder(&out)
-		for _, e := range batch {
-			if err := enc.Encode(e); err != nil {
-				return
-			}
+		if out, err = appendLines(out[:0], batch); err != nil {
+			return
 		}
-		if _, err := w.Write(out.Bytes()); err != nil || control.Flush() != nil {
+		if _, err := w.Write(out); err != nil || control.Flush() != nil {
+			return
+		}
+		select {
+		case <-pause.C:
+		case <-r.Context().Done():
 			return
 		}
 	}
+}
+
+func appendLines(out []byte, batch []journal.Entry) (_ []byte, err error) {
+	for _, e := range batch {
+		if out, err = e.AppendJSON(out); err != nil {
+			return out, err
+		}
+		out = append(out, '\n')
+	}
+	return out, nil
 }
 
 // handleFlush is POST /flush: calls under way and tallies are recorded.

@@ -36,9 +36,11 @@ func (l *recordLog) add(e journal.Entry) uint64 {
 	}
 	l.held = append(l.held, e)
 	l.count++
-	select {
-	case l.more <- struct{}{}:
-	default:
+	if len(l.held) == 1 {
+		select {
+		case l.more <- struct{}{}:
+		default:
+		}
 	}
 	return l.count
 }
@@ -50,10 +52,12 @@ func (l *recordLog) total() uint64 {
 	return l.count
 }
 
-// take waits for entries and hands over all there are.
-func (l *recordLog) take(ctx context.Context) ([]journal.Entry, error) {
+// take waits for entries and hands over all there are. What used to be handed
+// over is taken back, to be filled again.
+func (l *recordLog) take(ctx context.Context, used []journal.Entry) ([]journal.Entry, error) {
+	clear(used)
 	for {
-		if batch := l.swap(); len(batch) > 0 {
+		if batch := l.swap(used[:0]); len(batch) > 0 {
 			return batch, nil
 		}
 		select {
@@ -64,11 +68,13 @@ func (l *recordLog) take(ctx context.Context) ([]journal.Entry, error) {
 	}
 }
 
-func (l *recordLog) swap() []journal.Entry {
+func (l *recordLog) swap(empty []journal.Entry) []journal.Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	batch := l.held
-	l.held = nil
+	if len(batch) > 0 {
+		l.held = empty
+	}
 	if l.lost > 0 {
 		batch = append(batch, journal.Entry{
 			At:   l.clock.now(),

@@ -37,7 +37,7 @@ type session struct {
 	mu       sync.Mutex
 	offset   journal.Clock
 	received uint64
-	waiting  chan struct{} // closed and renewed with every batch received
+	waiting  chan struct{} // closed with the next entry received; nil: nobody waits
 }
 
 func newSession(p Process) *session {
@@ -47,7 +47,6 @@ func newSession(p Process) *session {
 		client:    &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}},
 		toxiproxy: toxiclient.NewClient(h.ToxiproxyURL),
 		over:      make(chan struct{}),
-		waiting:   make(chan struct{}),
 	}
 }
 
@@ -123,7 +122,7 @@ func (s *session) read(rec journal.Recorder) error {
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
 		var e journal.Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		if err := e.UnmarshalJSON(lines.Bytes()); err != nil {
 			return fmt.Errorf("a line of it: %w", err)
 		}
 		s.mu.Lock()
@@ -132,8 +131,10 @@ func (s *session) read(rec journal.Recorder) error {
 		rec.Record(e)
 		s.mu.Lock()
 		s.received++
-		close(s.waiting)
-		s.waiting = make(chan struct{})
+		if s.waiting != nil {
+			close(s.waiting)
+			s.waiting = nil
+		}
 		s.mu.Unlock()
 	}
 	if err := lines.Err(); err != nil {
@@ -146,6 +147,9 @@ func (s *session) read(rec journal.Recorder) error {
 func (s *session) await(ctx context.Context, n uint64) error {
 	for {
 		s.mu.Lock()
+		if s.waiting == nil {
+			s.waiting = make(chan struct{})
+		}
 		received, more := s.received, s.waiting
 		s.mu.Unlock()
 		if received >= n {

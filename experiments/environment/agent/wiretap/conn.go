@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -19,13 +20,14 @@ type conn struct {
 	tap            *Tap
 	number         uint64
 	client, server net.Conn
-	blind          bool // relay only
+	blind          atomic.Bool // relay only
 	up             *frames
 	down           *frames
 	over           chan struct{} // closed when the client has gone
 	overOnce       sync.Once
 
 	// Of the upward direction alone.
+	texts    texts
 	prepared map[string]*prepared
 	portals  map[string]portal
 	noted    map[*rule]uint64 // rules that a statement of this transaction suited
@@ -46,14 +48,15 @@ type conn struct {
 
 func newConn(t *Tap, o *opening) *conn {
 	c := &conn{
-		tap: t, number: t.serial.Add(1), client: o.client, server: o.server, blind: o.blind,
+		tap: t, number: t.serial.Add(1), client: o.client, server: o.server,
 		over: make(chan struct{}), tx: ' ',
 		prepared: map[string]*prepared{}, portals: map[string]portal{}, noted: map[*rule]uint64{},
 	}
 	c.up = newFrames(o.in, c.server)
 	c.down = newFrames(c.server, c.client)
 	_ = c.up.put(o.packet) // into the buffer
-	if !c.blind {
+	c.blind.Store(o.blind)
+	if !o.blind {
 		c.asked.push(&op{kind: opStartup, at: t.config.Now(), statement: &o.startup})
 	}
 	return c
@@ -91,7 +94,7 @@ func (c *conn) cut() {
 
 // lose stops looking at the messages: they are not what was asked for.
 func (c *conn) lose(kind byte) {
-	c.blind = true
+	c.blind.Store(true)
 	c.tap.config.Record(journal.Entry{
 		At: c.tap.config.Now(), On: c.tap.config.Name,
 		Body: journal.Note{Text: fmt.Sprintf("the wire tap lost count of connection %d at a message %q, and only "+

@@ -34,7 +34,7 @@ func (a action) plain() bool {
 // relayDown relays from the server to the client until one of them ends.
 func (c *conn) relayDown() error {
 	for {
-		if c.isBlind() {
+		if c.blind.Load() {
 			return c.restDown()
 		}
 		kind, body, err := c.down.next()
@@ -113,7 +113,7 @@ func (c *conn) do(a action) error {
 
 // answered says what is done with a message, and takes note of it.
 func (c *conn) answered(kind byte, body []byte) (action, error) {
-	if c.blind {
+	if c.blind.Load() {
 		return action{}, nil
 	}
 	o := c.asked.head()

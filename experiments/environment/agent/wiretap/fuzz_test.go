@@ -153,7 +153,7 @@ func FuzzNormalise(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, sql []byte) {
-		if n := normalise(sql); len(n) > maxText || !utf8.ValidString(n) {
+		if n := new(texts).of(sql).text; len(n) > maxText || !utf8.ValidString(n) {
 			t.Errorf("%q became %q", sql, n)
 		}
 	})
@@ -171,7 +171,7 @@ func TestNormalise(t *testing.T) {
 		{"SELECT 'never closed", "SELECT ?"},
 		{strings.Repeat("ä", 1000), strings.Repeat("ä", 500)},
 	} {
-		if got := normalise([]byte(tt.in)); got != tt.want {
+		if got := new(texts).of([]byte(tt.in)).text; got != tt.want {
 			t.Errorf("%q became %q, not %q", tt.in, got, tt.want)
 		}
 	}

@@ -8,11 +8,38 @@ import (
 // maxText bounds a normalised text, in bytes; it is cut at a letter's border.
 const maxText = 1000
 
-// normalise is a statement's text without values: string and number literals
-// become "?", comments go, white space is one blank. Identifiers and the
-// placeholders $1 stay. It reads standard SQL strings, E'…', and $tag$…$tag$.
-func normalise(sql []byte) string {
-	n := normaliser{in: sql, out: make([]byte, 0, min(len(sql), maxText))}
+// maxTexts bounds how many texts of a connection are kept.
+const maxTexts = 1000
+
+// texts keeps the normalised texts of what a connection asks, which are few
+// where its statements are many. The zero value is empty.
+type texts struct {
+	known   map[string]*prepared
+	scratch []byte
+}
+
+// of is a statement's normalised text.
+func (t *texts) of(sql []byte) *prepared {
+	t.scratch = appendNormalised(t.scratch[:0], sql)
+	if p := t.known[string(t.scratch)]; p != nil {
+		return p
+	}
+	if t.known == nil || len(t.known) >= maxTexts {
+		t.known = map[string]*prepared{}
+	}
+	key := string(t.scratch)
+	text := strings.ToValidUTF8(key, "")
+	p := &prepared{text: text, verb: verb(text)}
+	t.known[key] = p
+	return p
+}
+
+// appendNormalised appends a statement's text without values to an empty slice:
+// string and number literals become "?", comments go, white space is one blank.
+// Identifiers and the placeholders $1 stay. It reads standard SQL strings, E'…',
+// and $tag$…$tag$.
+func appendNormalised(empty, sql []byte) []byte {
+	n := normaliser{in: sql, out: empty}
 	for n.at < len(n.in) && len(n.out) < maxText {
 		n.next()
 	}
@@ -20,7 +47,7 @@ func normalise(sql []byte) string {
 	if len(out) > maxText {
 		out = out[:maxText]
 	}
-	return strings.ToValidUTF8(string(bytes.TrimRight(out, " ")), "")
+	return bytes.TrimRight(out, " ")
 }
 
 type normaliser struct {

@@ -16,6 +16,9 @@ const (
 	missingPortal = "seatrial: this stands for a statement that is to fail"
 )
 
+// unknown is a prepared statement that nobody has seen prepared.
+var unknown prepared
+
 // maxNames bounds how many prepared statements and portals of a connection are
 // remembered; the texts of others are unknown.
 const maxNames = 10000
@@ -23,7 +26,7 @@ const maxNames = 10000
 // relayUp relays from the client to the server until the client ends.
 func (c *conn) relayUp() error {
 	for {
-		if c.isBlind() {
+		if c.blind.Load() {
 			return c.up.rest(c.server)
 		}
 		kind, body, err := c.up.next()
@@ -39,18 +42,9 @@ func (c *conn) relayUp() error {
 	}
 }
 
-func (c *conn) isBlind() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.blind
-}
-
 func (c *conn) push(o *op) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o.statement != nil && o.statement.tx == 0 {
-		o.statement.tx = c.tx
-	}
 	c.asked.push(o)
 }
 
@@ -80,10 +74,20 @@ func (c *conn) ask(kind byte, body []byte) error {
 	return c.up.pass()
 }
 
-func (c *conn) newStatement(stage string, p *prepared) *statement {
+// newOp is something asked that is recorded, in the transaction's present state.
+func (c *conn) newOp(kind byte, stage string, p *prepared) *op {
+	made := &struct {
+		op  op
+		own statement
+	}{
+		op:  op{kind: kind, at: c.tap.config.Now()},
+		own: statement{stage: stage, text: p.text, verb: p.verb},
+	}
+	made.op.statement = &made.own
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &statement{stage: stage, text: p.text, verb: p.verb, tx: c.tx}
+	made.own.tx = c.tx
+	return &made.op
 }
 
 // advance notes where a statement leads, so that what is pipelined behind it is
@@ -99,11 +103,11 @@ func (c *conn) advance(s *statement) {
 }
 
 func (c *conn) askQuery(body []byte) error {
-	s := c.newStatement(journal.StageQuery, newPrepared(cstring(body)))
+	o := c.newOp(opQuery, journal.StageQuery, c.texts.of(cstring(body)))
+	s := o.statement
 	if c.tap.canary.in(body) {
 		s.canary = journal.CanaryText
 	}
-	o := &op{kind: opQuery, at: c.tap.config.Now(), statement: s}
 	o.rule, o.key = c.choose(s)
 	if o.rule == nil || o.rule.SQLState == "" {
 		c.advance(s)
@@ -143,24 +147,19 @@ func (c *conn) put(m pgproto3.FrontendMessage) error {
 	return c.up.put(b)
 }
 
-func newPrepared(text []byte) *prepared {
-	t := normalise(text)
-	return &prepared{text: t, verb: verb(t)}
-}
-
 func (c *conn) parse(body []byte) *op {
 	name, rest, _ := bytes.Cut(body, []byte{0})
 	text := cstring(rest)
-	p := newPrepared(text)
+	p := c.texts.of(text)
 	if len(c.prepared) >= maxNames {
 		clear(c.prepared)
 	}
 	c.prepared[string(name)] = p
-	s := c.newStatement(journal.StageParse, p)
+	o := c.newOp(opParse, journal.StageParse, p)
 	if c.tap.canary.in(text) {
-		s.canary = journal.CanaryText
+		o.statement.canary = journal.CanaryText
 	}
-	return &op{kind: opParse, at: c.tap.config.Now(), statement: s}
+	return o
 }
 
 func (c *conn) bind(body []byte) *op {
@@ -168,7 +167,7 @@ func (c *conn) bind(body []byte) *op {
 	source, rest, _ := bytes.Cut(rest, []byte{0})
 	p := portal{prepared: c.prepared[string(source)], canary: c.tap.canary.in(rest)}
 	if p.prepared == nil {
-		p.prepared = new(prepared)
+		p.prepared = &unknown
 	}
 	if c.tap.pick(func(r *rule) bool { return r.PerParameter > 0 }) != nil {
 		var m pgproto3.Bind
@@ -182,24 +181,24 @@ func (c *conn) bind(body []byte) *op {
 		clear(c.portals)
 	}
 	c.portals[string(name)] = p
-	s := c.newStatement(journal.StageBind, p.prepared)
+	o := c.newOp(opBind, journal.StageBind, p.prepared)
 	if p.canary {
-		s.canary = journal.CanaryBind
+		o.statement.canary = journal.CanaryBind
 	}
-	return &op{kind: opBind, at: c.tap.config.Now(), statement: s}
+	return o
 }
 
 func (c *conn) askExecute(body []byte) error {
 	p := c.portals[string(cstring(body))]
 	if p.prepared == nil {
-		p.prepared = new(prepared)
+		p.prepared = &unknown
 	}
-	s := c.newStatement(journal.StageExecute, p.prepared)
+	o := c.newOp(opExecute, journal.StageExecute, p.prepared)
+	s := o.statement
 	s.parameters = p.parameters
 	if p.canary {
 		s.canary = journal.CanaryBind
 	}
-	o := &op{kind: opExecute, at: c.tap.config.Now(), statement: s}
 	o.rule, o.key = c.choose(s)
 	if o.rule == nil || o.rule.SQLState == "" {
 		c.advance(s)
