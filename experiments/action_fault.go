@@ -140,6 +140,25 @@ type (
 		named
 		process
 	}
+	containedPostgres struct {
+		named
+		proxied
+		sql
+		tapped
+		process
+		contained
+	}
+	containedRedis struct {
+		named
+		proxied
+		process
+		contained
+	}
+	containedReplica struct {
+		named
+		process
+		contained
+	}
 	proxied struct {
 		faults.Proxied
 		dialled
@@ -157,6 +176,8 @@ type (
 		restartable
 	}
 	restartable struct{ faults.Restartable }
+	contained   struct{ bounded }
+	bounded     struct{ faults.Bounded }
 )
 
 // Name is the name in the subject.
@@ -164,6 +185,9 @@ func (n named) Name() string { return n.name }
 
 // Kind is the kind in the subject, or replica.
 func (n named) Kind() string { return n.kind }
+
+// inContainers is the environment whose targets are containers.
+const inContainers = "docker"
 
 // KindReplica is the kind of a target that is a copy of the service.
 const KindReplica = "replica"
@@ -174,6 +198,12 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 			continue
 		}
 		n := named{target, d.Kind}
+		switch {
+		case d.Kind == subject.Postgres && s.Environment == inContainers:
+			return containedPostgres{named: n}, nil
+		case d.Kind == subject.Redis && s.Environment == inContainers:
+			return containedRedis{named: n}, nil
+		}
 		switch d.Kind {
 		case subject.Postgres:
 			return plannedDatabase(n, d), nil
@@ -186,7 +216,11 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 		}
 	}
 	if slices.Contains(ReplicaNames(s, s.Service.Replicas), target) {
-		return plannedReplica{named: named{target, KindReplica}}, nil
+		n := named{target, KindReplica}
+		if s.Environment == inContainers {
+			return containedReplica{named: n}, nil
+		}
+		return plannedReplica{named: n}, nil
 	}
 	return nil, fmt.Errorf("the subject has no dependency and no replica called %q", target)
 }
@@ -231,4 +265,25 @@ var (
 		faults.Signalled
 		faults.Restartable
 	} = plannedReplica{}
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+		faults.SQL
+		faults.Signalled
+		faults.Restartable
+		faults.Tapped
+		faults.Bounded
+	} = containedPostgres{}
+	_ interface {
+		faults.Proxied
+		faults.Dialled
+		faults.Signalled
+		faults.Restartable
+		faults.Bounded
+	} = containedRedis{}
+	_ interface {
+		faults.Signalled
+		faults.Restartable
+		faults.Bounded
+	} = containedReplica{}
 )

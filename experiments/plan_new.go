@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/faults"
 )
 
 // Words of a step's on.
@@ -301,7 +303,8 @@ func (p *planner) step(s Step) error {
 		}
 		p.spare(s.Name, do, target)
 		if err := do.Supports(p.Subject, target); err != nil {
-			if d, _ := p.Subject.Dependency(target); s.Class == ClassFault && !d.External() {
+			d, _ := p.Subject.Dependency(target)
+			if s.Class == ClassFault && !d.External() && !errors.Is(err, faults.ErrNotHere) {
 				return err
 			}
 			p.reason("step %q: %v", s.Name, err)

@@ -385,3 +385,28 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestNotHere plans faults that only containers know for processes and for
+// containers.
+func TestNotHere(t *testing.T) {
+	for _, fault := range []string{"cpu_limit", "memory_limit"} {
+		for _, on := range []string{"replica", "postgres", "redis"} {
+			e := decoded(t, "version: 1\nname: limited\ntitle: Limited\nmethod: [{for: 1s, on: "+on+", fault: "+fault+"}]\nexpect: [ledger]\n")
+			for where, want := range map[string]string{"": "not supported here", "docker": ""} {
+				s := sampleSubject(t)
+				s.Environment = where
+				plans, err := NewPlan(e, s, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := plans[0].NotApplicable; (got == "") != (want == "") || !strings.Contains(got, want) {
+					t.Errorf("%s on %s in %q: not applicable is %q, want %q", fault, on, where, got, want)
+				}
+			}
+		}
+		e := decoded(t, "version: 1\nname: limited\ntitle: Limited\nmethod: [{for: 1s, on: http, fault: "+fault+"}]\nexpect: [ledger]\n")
+		if _, err := NewPlan(e, sampleSubject(t), 1); err == nil {
+			t.Errorf("%s is planned on a stub", fault)
+		}
+	}
+}

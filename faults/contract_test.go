@@ -109,6 +109,9 @@ var contracts = map[string]contract{
 	"kill":      {&faults.Kill{}, replicaStage, true},
 	"terminate": {&faults.Terminate{}, replicaStage, true},
 	"restart":   {&faults.Restart{}, replicaStage, true},
+
+	"cpu_limit":    {&faults.CPULimit{CPUs: 0.1}, containerStage, true},
+	"memory_limit": {&faults.MemoryLimit{Share: 1.1}, containerStage, true},
 }
 
 const (

@@ -97,6 +97,31 @@ func polls(code int) func(*tale) {
 	}
 }
 
+// What an engine says of a container every 250 ms: its figures, or their growth.
+var (
+	free    = journal.Usage{Bytes: 20e6, LimitBytes: 8e9}
+	watched = journal.Usage{Periods: 2, Bytes: 20e6, LimitBytes: 8e9}
+	held    = journal.Usage{Periods: 2, Throttled: 1, Bytes: 20e6, LimitBytes: 8e9}
+	wide    = journal.Usage{Bytes: 20e6, LimitBytes: 40e6}
+	tight   = journal.Usage{Bytes: 20e6, LimitBytes: 21e6}
+	killed  = journal.Usage{OutOfMemory: true, Ended: true}
+)
+
+// uses records what an engine says just before the window and in it, the last
+// of it to the end.
+func uses(before journal.Usage, during ...journal.Usage) func(*tale) {
+	return func(s *tale) {
+		s.Record(journal.Entry{At: at(4990), On: "r1", Body: before})
+		var all journal.Usage
+		for i, ms := 0, 5100; ms < 7000; i, ms = i+1, ms+250 {
+			u := during[min(i, len(during)-1)]
+			all.Periods, all.Throttled = all.Periods+u.Periods, all.Throttled+u.Throttled
+			u.Periods, u.Throttled = all.Periods, all.Throttled
+			s.Record(journal.Entry{At: at(ms), On: "r1", Body: u})
+		}
+	}
+}
+
 func requests(s *tale) {
 	for ms := 3000; ms < 9000; ms += 100 {
 		s.Request(journal.Request{Due: at(ms), Sent: at(ms), Done: at(ms)})
@@ -435,6 +460,18 @@ func TestWitnessesOfReplicas(t *testing.T) {
 		"terminate ignored": {&Terminate{}, parts{polls(200), requests}, ErrNotInForce},
 		"restart":           {&Restart{}, parts{exit(5500, ""), requests}, nil},
 		"restart ignored":   {&Restart{}, parts{polls(200), requests}, ErrNotInForce},
+
+		"cpu limit":          {&CPULimit{CPUs: 0.1}, parts{uses(free, held), requests}, nil},
+		"cpu limit, unseen":  {&CPULimit{CPUs: 0.1}, parts{requests}, ErrNotInForce},
+		"cpu limit, none":    {&CPULimit{CPUs: 0.1}, parts{uses(free, free), requests}, ErrNotInForce},
+		"cpu limit, no need": {&CPULimit{CPUs: 0.1}, parts{uses(free, watched), requests}, ErrNotExercised},
+		"cpu limit, idle":    {&CPULimit{CPUs: 0.1}, parts{uses(free, held)}, ErrNotExercised},
+
+		"memory limit":           {&MemoryLimit{}, parts{uses(free, tight), requests}, nil},
+		"memory limit, killed":   {&MemoryLimit{}, parts{uses(free, wide, killed), requests}, nil},
+		"memory limit, unseen":   {&MemoryLimit{}, parts{requests}, ErrNotInForce},
+		"memory limit, none":     {&MemoryLimit{}, parts{uses(free, free), requests}, ErrNotInForce},
+		"memory limit, far away": {&MemoryLimit{}, parts{uses(free, wide), requests}, ErrNotExercised},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { tell(t, tt.fault, "r1", tt.tale, tt.want) })

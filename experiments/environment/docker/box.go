@@ -46,6 +46,8 @@ type box struct {
 	id     string
 	lines  *spawn.Lines
 	stdin  bool
+	cpus   float64 // granted by the order, as is memory; 0: no bound
+	memory int64
 }
 
 // maker makes a container that has not been started: testcontainers.Run, or
@@ -69,7 +71,7 @@ func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.L
 	if id == "" {
 		return nil, err
 	}
-	b := &box{engine: e.engine, id: id, lines: lines, stdin: o.stdin}
+	b := &box{engine: e.engine, id: id, lines: lines, stdin: o.stdin, cpus: o.cpus, memory: o.memory}
 	if err != nil {
 		_ = b.remove(context.WithoutCancel(ctx)) // the first error counts
 		return nil, err

@@ -30,7 +30,7 @@ import (
 type server struct {
 	fleet.Keeper
 	dependency subject.Dependency
-	box        *box
+	*box
 	lines      *spawn.Lines
 	start      func(context.Context) error
 	answers    func(context.Context) error // nil once it does

@@ -28,13 +28,14 @@ type Environment struct {
 	servers []*server // in the subject's order
 
 	mu    sync.Mutex
-	boxes []*box // those of the dependencies
+	boxes []*box          // those of the dependencies
+	units map[string]*box // those of the replicas, by name
 }
 
 var _ environment.Environment = (*Environment)(nil)
 
 func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o environment.Options) *Environment {
-	e := &Environment{backend: b, engine: b.engine, scratch: b.host.Watcher().Scratch()}
+	e := &Environment{backend: b, engine: b.engine, scratch: b.host.Watcher().Scratch(), units: map[string]*box{}}
 	e.Base = fleet.NewBase(fleet.Config{Subject: s, Journal: rec, New: e.newReplica}, o)
 	return e
 }

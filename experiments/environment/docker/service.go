@@ -73,6 +73,7 @@ func (e *Environment) unit(ctx context.Context, index int, name string, edit fun
 		release(leases)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	e.remember(name, made)
 	u.Start = func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
 		r, err := made.start(ctx, exited, nil)
 		if err != nil {

@@ -65,9 +65,11 @@ var (
 	_ faults.SQL         = postgresTarget{}
 	_ faults.Signalled   = postgresTarget{}
 	_ faults.Restartable = postgresTarget{}
+	_ faults.Bounded     = postgresTarget{}
 	_ faults.Tapped      = tappedTarget{}
 	_ faults.Proxied     = serverTarget{}
 	_ faults.Dialled     = serverTarget{}
 	_ faults.Signalled   = serverTarget{}
 	_ faults.Restartable = serverTarget{}
+	_ faults.Bounded     = serverTarget{}
 )
