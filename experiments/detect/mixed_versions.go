@@ -12,7 +12,9 @@ import (
 // its next version, and back, without a caller noticing (D53): no request fails
 // in any phase, and each version reads what the other one wrote. The phases
 // are: the present version before the migration; the same during and after it;
-// then from each roll to the next one, and to the end of the load.
+// then from the beginning of each roll to that of the next one, and to the end
+// of the load. While a replica drains, the version before the roll still answers:
+// the finding says how many failures of a phase fell into its roll.
 //
 // It needs the operations migrate, roll_to and read_across under load: without
 // a failure in 1000 requests the true share is below 0.3 % with 95 %
@@ -33,7 +35,9 @@ var _ = register(Info{
 type rolloutPhase struct {
 	name, key  string // as in reasons, as in quantities
 	window     journal.Window
+	rolled     journal.Instant // when its roll was over; zero where it has none
 	sent, fail int
+	rolling    int // failures before rolled
 	answers    tally
 	worst      Evidence
 }
@@ -81,7 +85,7 @@ func rolloutPhases(j journal.Journal) ([]*rolloutPhase, error) {
 	for i, r := range rolls {
 		mix := mixAt(j, r)
 		phases = append(phases, &rolloutPhase{
-			name: mix, key: fmt.Sprintf("roll_%d", i+1), window: journal.Window{From: r.Begun},
+			name: mix, key: fmt.Sprintf("roll_%d", i+1), window: journal.Window{From: r.Begun}, rolled: r.Reverted,
 		})
 	}
 	for i, p := range phases {
@@ -157,6 +161,7 @@ func (d *MixedVersions) requests(c *docket, j journal.Journal, phases []*rollout
 				continue
 			}
 			p.fail++
+			p.rolling += one(r.Due < p.rolled)
 			p.answers[cmp.Or(r.Route, "a request")+" "+answer(r)]++
 			if p.fail == 1 {
 				p.worst = requestEvidence(run, r)
@@ -165,14 +170,24 @@ func (d *MixedVersions) requests(c *docket, j journal.Journal, phases []*rollout
 		c.add(bounded("failed_"+p.key, float64(p.fail), "1", "<=", 0, p.sent))
 		switch {
 		case p.fail > 0:
-			c.against("promised that no request fails for a rollout; seen with %s (%v to %v): %d of %d failed (%s)",
-				p.name, p.window.From, p.window.To, p.fail, p.sent, p.answers)
+			c.against("promised that no request fails for a rollout; seen with %s (%v to %v): %d of %d failed (%s)%s",
+				p.name, p.window.From, p.window.To, p.fail, p.sent, p.answers, p.duringRoll())
 			c.point(p.worst)
 		case p.sent < d.AtLeast:
 			c.doubt("with %s (%v to %v) there were %d requests, and %d are needed", p.name, p.window.From, p.window.To,
 				p.sent, d.AtLeast)
 		}
 	}
+}
+
+// duringRoll says how many of the failures may be the version before's, which
+// answers until its last replica has drained.
+func (p *rolloutPhase) duringRoll() string {
+	if p.rolling == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them before the roll was over at %v, while the version before still answered",
+		p.rolling, p.rolled)
 }
 
 // reads judges what one version wrote and the other one read.

@@ -42,7 +42,7 @@ func rolledOut(o rollout) journal.Journal {
 		}
 	})
 	start := func(at journal.Instant, on, version string) {
-		m.Record(journal.Entry{At: at, On: on, Body: journal.Started{Version: version}})
+		m.Record(journal.Entry{At: max(at, 1), On: on, Body: journal.Started{Version: version}})
 		if version != "" {
 			m.Record(journal.Entry{At: at + 1, On: on, Body: journal.Rolled{Version: version, Err: o.roll[on+" "+version]}})
 		}
