@@ -125,7 +125,7 @@ func ended(j journal.Journal) (Outcome, string) {
 // and the guards. The text says which does not.
 func (p judge) assumptions(j journal.Journal) (findings []detect.Finding, broken string) {
 	for _, e := range p.Experiment.SteadyState.Expect {
-		f := completed(e.Detector.Detect(j), e.Kind)
+		f := completed(detect.Ask(e.Detector, j), e.Kind)
 		findings = append(findings, f)
 		if broken == "" && !stands(f) {
 			broken = "the steady state did not hold before the first fault: " + f.Reason
@@ -137,7 +137,7 @@ func (p judge) assumptions(j journal.Journal) (findings []detect.Finding, broken
 		}
 	}
 	for _, g := range p.guards {
-		f := g.Detect(j)
+		f := detect.Ask(g, j)
 		findings = append(findings, f)
 		if broken == "" && !stands(f) && f.Detector != detect.GuardLoad {
 			broken = f.Reason
@@ -234,7 +234,7 @@ func (p judge) expectation(e Expectation, j journal.Journal) detect.Finding {
 	if reason := p.only(e); reason != "" {
 		return not(reason)
 	}
-	return completed(e.Detector.Detect(j), e.Kind)
+	return completed(detect.Ask(e.Detector, j), e.Kind)
 }
 
 // only says why an expectation is not meant for the plan's target; empty when

@@ -30,7 +30,7 @@ func (h *holds) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("a detector judges a journal.Journal, not a %T", actual)
 	}
-	h.finding = h.detector.Detect(j)
+	h.finding = detect.Ask(h.detector, j)
 	switch h.finding.Outcome {
 	case detect.Held:
 		return true, nil

@@ -3,6 +3,7 @@ package detect
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,7 +79,11 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 		last[replica] = p.count(j, replica, counted, early, late)
 	}
 	later, after := ends.n-p.Early, 0
-	q.growth(d, early, late, later)
+	q.growth(d, early, late, later, func(at labelOfMetric, value string) {
+		d.pointScrapes(j, orDefault(until, math.MaxInt64), func(s journal.Sample) bool {
+			return metricOf(s) == at.metric && strconv.Quote(s.Labels[at.label]) == value
+		})
+	})
 	for _, replica := range j.Header().Replicas {
 		p.total(d, replica, last[replica])
 		after += last[replica].Len()
@@ -218,8 +223,11 @@ func (p *Cardinality) count(
 	return last
 }
 
-// growth holds every label to what it may gain.
-func (p *Cardinality) growth(d *docket, early, late labelValues, later int) {
+// growth holds every label to what it may gain, and points at the first value of
+// one that gained more.
+func (p *Cardinality) growth(
+	d *docket, early, late labelValues, later int, point func(at labelOfMetric, value string),
+) {
 	most := 0
 	for _, at := range slices.SortedFunc(maps.Keys(late), func(a, b labelOfMetric) int {
 		return cmp.Or(cmp.Compare(a.metric, b.metric), cmp.Compare(a.label, b.label))
@@ -229,6 +237,7 @@ func (p *Cardinality) growth(d *docket, early, late labelValues, later int) {
 		if len(gained) <= p.Growth || slices.Contains(p.Ignore, at.metric) {
 			continue
 		}
+		point(at, gained[0])
 		d.against("label %s of %s gained %d values over %d requests with something varying in them (such as %s; at most %d "+
 			"may be new): label by the route's pattern and known methods, not by what callers send", at.label, at.metric,
 			len(gained), later, strings.Join(gained[:min(2, len(gained))], ", "), p.Growth)

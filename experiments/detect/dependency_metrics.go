@@ -241,6 +241,7 @@ func (p *DependencyMetrics) slow(
 		d.doubt("no series of %s counted %d calls before and in the fault: send more requests that use it", dep.Name,
 			p.FewestCalls)
 	case r.own.rise < least:
+		d.pointScrapes(j, w.To, func(s journal.Sample) bool { return seriesSaid(s) == r.own.name })
 		d.against("%s answered %v later between %v and %v, and the mean of its slowest series, %s, rose by %v; %v would be "+
 			"true: measure the whole call, per dependency", dep.Name, brief(injected), w.From, w.To, r.own.name,
 			brief(r.own.rise), brief(least))
@@ -248,6 +249,7 @@ func (p *DependencyMetrics) slow(
 		d.note("%s rose by %v when %s answered %v later", r.own.name, brief(r.own.rise), dep.Name, brief(injected))
 	}
 	if r.other.rise > bound {
+		d.pointScrapes(j, w.To, func(s journal.Sample) bool { return seriesSaid(s) == r.other.name })
 		d.against("%s answered %v later, and the mean of %s, a series of %s, rose by %v (at most %v): label each call by "+
 			"the dependency that it goes to", dep.Name, brief(injected), r.other.name, r.other.owner, brief(r.other.rise),
 			brief(bound))
@@ -297,15 +299,20 @@ func (p *DependencyMetrics) rises(
 
 // seriesSaid is a series as Prometheus writes it, without _count.
 func seriesSaid(s journal.Sample) string {
+	s.Name = strings.TrimSuffix(s.Name, "_count")
+	return sampleSaid(s)
+}
+
+// sampleSaid is a sample's series as Prometheus writes it.
+func sampleSaid(s journal.Sample) string {
 	var labels []string
 	for _, l := range slices.Sorted(maps.Keys(s.Labels)) {
 		labels = append(labels, l+"="+s.Labels[l])
 	}
-	name := strings.TrimSuffix(s.Name, "_count")
 	if len(labels) == 0 {
-		return name
+		return s.Name
 	}
-	return name + "{" + strings.Join(labels, ",") + "}"
+	return s.Name + "{" + strings.Join(labels, ",") + "}"
 }
 
 // injectedLatency is how much longer our own round trips took in the fault, and

@@ -19,6 +19,7 @@ func (*AgentGuard) Detect(j journal.Journal) Finding {
 			"anything about the service", e.At, a.Reason)
 	}
 	for range j.Entries() {
+		f.Quantities = []journal.Quantity{bounded("agents_replaced", 0, "1", "<=", 0, 0)}
 		return f.held("the agent was not replaced")
 	}
 	return f.unknown("the journal is empty")

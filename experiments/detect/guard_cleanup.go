@@ -36,10 +36,11 @@ func (*CleanupGuard) Detect(j journal.Journal) Finding {
 			left = append(left, fmt.Sprintf("%q (%s on %s)%s", s.Name, s.Action, s.Target, because(s)))
 		}
 	}
-	switch {
-	case begun == 0:
+	if begun == 0 {
 		return f.notApplicable("no step was begun, so there was nothing to take back")
-	case len(left) > 0:
+	}
+	f.Quantities = []journal.Quantity{bounded("steps_left_in_force", float64(len(left)), "1", "<=", 0, begun)}
+	if len(left) > 0 {
 		return f.unknown("not taken back for certain: %s", strings.Join(left, ", "))
 	}
 	for _, target := range broken {

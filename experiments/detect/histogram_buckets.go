@@ -107,6 +107,9 @@ func (p *HistogramBuckets) Detect(j journal.Journal) Finding {
 	q.top(d, name, all)
 	q.boundary(d, j.Header(), name, all)
 	judged := q.routes(d, j, g, name, unit)
+	if len(d.problems) > 0 {
+		d.pointScrapes(j, g.window.To, func(s journal.Sample) bool { return s.Name == name+"_count" && s.Value > 0 })
+	}
 	return d.close("%s, read by histogram_quantile, says what callers of %s saw, and has a bound at the SLO of %v",
 		name, strings.Join(judged, ", "), j.Header().Promises.SLOLatency)
 }

@@ -71,8 +71,17 @@ func (m *made) expose(how func(journal.Request) counted) {
 			add(series("http_request_duration_seconds_count", "histogram", 1, labels...))
 			add(series("http_request_duration_seconds_sum", "histogram", c.seconds, labels...))
 		}
-		m.at(14, replica, journal.Scrape{Changed: slices.Collect(maps.Values(sums)), Series: len(sums)})
+		m.at(14, replica, journal.Scrape{Changed: sortedSamples(sums), Series: len(sums)})
 	}
+}
+
+// sortedSamples are samples by their keys, so that a made-up journal is always the same.
+func sortedSamples(samples map[string]journal.Sample) []journal.Sample {
+	var all []journal.Sample
+	for _, key := range slices.Sorted(maps.Keys(samples)) {
+		all = append(all, samples[key])
+	}
+	return all
 }
 
 func series(name, kind string, value float64, labels ...string) journal.Sample {

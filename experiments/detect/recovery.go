@@ -179,6 +179,8 @@ func (w recoveryWatch) judge(f Finding, within time.Duration, ratio, steady floa
 	if ok {
 		f.Quantities = append(f.Quantities, boundedTime("time_to_recovery", took, within, w.hits),
 			bounded("steady_again_ratio", againRatio, "1", ">=", steady, again.sent))
+	} else if w.watched() >= within {
+		f.Quantities = append(f.Quantities, boundedTime("time_to_recovery_least", w.watched(), within, w.hits))
 	}
 	f.Evidence = w.bad
 	promised := fmt.Sprintf("promised: good again (%s of the answers in %v) within %v of the last step",

@@ -115,6 +115,8 @@ func (d *RetryAfter) judge(f Finding, w waitsAsked, tied, on string, s span) Fin
 	f.Quantities = append(f.Quantities, measured("told_to_wait", float64(w.told), "1", w.told))
 	said := fmt.Sprintf("promised: nobody is asked again before the time that they set; seen in %v: %d logical calls to "+
 		"%s were told to wait up to %v", s, w.told, on, w.longest)
+	f.Quantities = append(f.Quantities,
+		bounded("hasty_share", ratio(w.hasty, len(w.shares)), "1", "<=", hastyShare, len(w.shares)))
 	if len(w.shares) == 0 {
 		f.Remark = fmt.Sprintf("none of them was tried again, so it is not known whether the service reads Retry-After; "+
 			"a wait of %v may be more than its callers have", w.longest)

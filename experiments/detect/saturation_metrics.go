@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -145,7 +146,8 @@ func callersNoticed(j journal.Journal, steady, full span) bool {
 
 // movement is how far the series of one kind that moved most has moved.
 type movement struct {
-	name            string
+	name, replica   string
+	at              journal.Instant // of the peak
 	calm, iqr, peak float64
 	samples         int // of the baseline
 	changed         bool
@@ -170,6 +172,7 @@ func (p *SaturationMetrics) moved(j journal.Journal, kind saturation, steady, fu
 		})
 		for _, l := range lines {
 			m := l.movement(steady, full)
+			m.replica = replica
 			if best.name == "" || cmp.Compare(m.ranges(p.Moves), best.ranges(p.Moves)) > 0 {
 				m.changed = m.changed || best.changed
 				best = m
@@ -219,7 +222,8 @@ func linesOf(j journal.Journal, replica string, is func(journal.Sample) bool) []
 // movement compares the window with the baseline; the first scrape after the
 // window counts too, because it tells what had happened in it.
 func (l *line) movement(steady, full journal.Window) movement {
-	var calm, then []float64
+	var calm []float64
+	var then []reading
 	m := movement{name: l.name}
 	for i, v := range l.values {
 		m.changed = m.changed || v != l.values[0]
@@ -227,18 +231,18 @@ func (l *line) movement(steady, full journal.Window) movement {
 		case steady.Contains(at):
 			calm = append(calm, v)
 		case full.Contains(at):
-			then = append(then, v)
+			then = append(then, reading{at, journal.Scrape{}.Kind(), v})
 		}
 	}
-	m.samples = len(calm)
+	m.samples, m.at = len(calm), full.From
 	if len(calm) == 0 {
 		calm = []float64{0} // the series began later
 	}
 	q := quantiles(calm, 0.25, 0.5, 0.75)
 	m.calm, m.iqr, m.peak = q[1], q[2]-q[0], q[1]
-	for _, v := range then {
-		if math.Abs(v-m.calm) > math.Abs(m.peak-m.calm) {
-			m.peak = v
+	for i, r := range then {
+		if i == 0 || math.Abs(r.value-m.calm) > math.Abs(m.peak-m.calm) {
+			m.peak, m.at = r.value, r.at
 		}
 	}
 	return m
@@ -253,8 +257,12 @@ func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, notice
 		d.against("no metric tells of %s; looked for %s", kind.says, kind.looked)
 		return
 	}
+	shown := Evidence{
+		At: m.at, Kind: journal.Scrape{}.Kind(), On: m.replica, Excerpt: fmt.Sprintf("%s is %.4g", m.name, m.peak),
+	}
 	if kind.frozen {
 		if !m.changed {
+			d.point(shown)
 			d.against("%s stands for %s, and never changed in the whole run", m.name, kind.says)
 		}
 		return
@@ -269,6 +277,7 @@ func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, notice
 		d.doubt("callers did not notice %v, so that %s need not show in %s, which went from %.4g to %.4g", s, kind.says,
 			m.name, m.calm, m.peak)
 	default:
+		d.point(shown)
 		d.against("callers waited in %v, and %s did not show it: %.4g at most, %.4g before (%.3g of its usual ranges of "+
 			"%.3g; %.3g are needed)", s, m.name, m.peak, m.calm, moved, max(m.iqr, 1/p.Moves), p.Moves)
 	}
