@@ -62,7 +62,7 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 	for _, dep := range h.Dependencies {
 		stubs[dep.Name] = dep.Kind == "http"
 	}
-	judged := 0
+	judged, met := 0, 0
 	for _, s := range j.Steps() {
 		if s.Class != "fault" || !stubs[s.Target] {
 			continue
@@ -73,10 +73,13 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 			d.doubt("step %q (%s on %s) was not in force and taken back%s", s.Name, s.Action, s.Target, because(s))
 			continue
 		}
-		q.step(d, j, faultStep{s, w})
+		met += q.step(d, j, faultStep{s, w})
 	}
 	if judged == 0 {
 		return d.unknown("no step broke an http dependency, so there was nothing to contain")
+	}
+	if met == 0 && len(d.doubts) == 0 {
+		d.doubt("no call at all met the fault, so that nothing shows what the service does about it")
 	}
 	if samplesOf(d.Quantities, "calls_per_request") == "0" {
 		return d.close("%s answered 4xx in %d step(s), and was still asked %s times per request, as refusals are no sign of "+
@@ -86,7 +89,8 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 		"on, and it was used again afterwards", h.Target, judged, valueOf(d.Quantities, "calls_per_request"))
 }
 
-func (p *Containment) step(d *docket, j journal.Journal, s faultStep) {
+// step judges one fault; it returns how many calls met it.
+func (p *Containment) step(d *docket, j journal.Journal, s faultStep) (met int) {
 	h := j.Header()
 	var using, others []string
 	for _, r := range h.Routes {
@@ -99,28 +103,32 @@ func (p *Containment) step(d *docket, j journal.Journal, s faultStep) {
 	}
 	if len(using) == 0 {
 		d.doubt("no request of the traffic is declared to use %s; say so with uses", s.Target)
-		return
+		return 0
 	}
-	if p.asked(d, j, s, using) {
+	c := callsAt(j, s)
+	if p.asked(d, j, s, using, c) {
 		p.others(d, j, s, others)
 	}
 	p.recovery(d, j, s, using)
+	return c.all
 }
 
 // stubLoad is what a stub saw at the end of a step.
 type stubLoad struct {
-	arrived         int // in the last ten seconds
-	all, refused4xx int // in the whole step; answered with 4xx
-	inFlight        int // most at once, in the whole step
+	end             journal.Window // its last ten seconds
+	arrived         int            // in these
+	all, refused4xx int            // in the whole step; answered with 4xx
+	inFlight        int            // most at once, in the whole step
 	worst           Evidence
 }
 
 // asked holds the calls to the dependency against the requests that would use
 // it; it returns false when the step was one of 4xx answers, which are no
 // outage.
-func (p *Containment) asked(d *docket, j journal.Journal, s faultStep, using []string) (outage bool) {
-	end := journal.Window{From: s.window.To.Add(-containedOver), To: s.window.To}
-	c := callsAt(j, s, end)
+func (p *Containment) asked(
+	d *docket, j journal.Journal, s faultStep, using []string, c stubLoad,
+) (outage bool) {
+	end := c.end
 	offered := 0
 	for r := range hits(j, span{windows: []journal.Window{end}}, "", using) {
 		offered += one(!r.Dropped)
@@ -167,8 +175,9 @@ func (p *Containment) refused(d *docket, s faultStep, end journal.Window, perReq
 
 // callsAt counts a stub's calls. How many were there at once is taken at each
 // arrival.
-func callsAt(j journal.Journal, s faultStep, end journal.Window) stubLoad {
-	var c stubLoad
+func callsAt(j journal.Journal, s faultStep) stubLoad {
+	end := journal.Window{From: s.window.To.Add(-containedOver), To: s.window.To}
+	c := stubLoad{end: end}
 	var ends []journal.Instant
 	for e, call := range journal.Of[journal.Call](j) {
 		if e.On != s.Target || !s.window.Contains(e.At) {

@@ -100,6 +100,7 @@ func TestContainment(t *testing.T) {
 				}
 			}
 		}, Unknown, "15s are needed"},
+		{"no call met the fault", 0.02, 28, without[journal.Call], Unknown, "no call at all met the fault"},
 		{"not in force", 0.02, 28, without[journal.StepEvent], Unknown, "was not in force"},
 		{"no step", 0.02, 28, func(m *made) { m.header.Method = nil }, Unknown, "no step broke an http dependency"},
 	}

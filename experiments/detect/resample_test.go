@@ -105,10 +105,14 @@ func (s resampling) entries(all []journal.Entry, r *rand.Rand) []journal.Entry {
 			all[i].Body = b
 			continue
 		case journal.Call:
-			behind[b.RequestID] += s.delay(r)
-			all[i].At = e.At.Add(behind[b.RequestID])
-			behind[b.RequestID] += s.lateCall(&b, r)
+			of := logicalCall(b)
+			late := behind[of] + s.delay(r)
+			all[i].At = e.At.Add(late)
+			late += s.lateCall(&b, r)
 			all[i].Body = b
+			if of != "" { // else it waits for no other
+				behind[of] = late
+			}
 			continue
 		case journal.Poll:
 			b.Took += s.delay(r)
@@ -123,6 +127,12 @@ func (s resampling) entries(all []journal.Entry, r *rand.Rand) []journal.Entry {
 	}
 	slices.SortStableFunc(all, func(a, b journal.Entry) int { return cmp.Compare(a.At, b.At) })
 	return all
+}
+
+// logicalCall is what tells the attempts of a logical call from others; empty
+// where nothing does.
+func logicalCall(c journal.Call) string {
+	return cmp.Or(c.RequestID, byTrace.mark("", c), c.IdempotencyKey)
 }
 
 // lateCall has the end of a call late, and says by how much: who waits after it
@@ -253,6 +263,46 @@ func TestPhases(t *testing.T) {
 	if lo, hi := slices.Min(shifts), slices.Max(shifts); len(shifts) != 100 || lo < 0 || hi > 51*ms || hi-lo < 30*ms {
 		t.Errorf("%d shifts from %v to %v, want 100 within one period of 50ms", len(shifts), lo, hi)
 	}
+}
+
+// A call is as late as the attempts before it have made it, and no later: calls
+// that have nothing in common do not wait for each other.
+func TestLateCalls(t *testing.T) {
+	n := noise{median: 0.010, most: 0.010} // no draw is another
+	for name, tt := range map[string]struct {
+		mark func(i int, c *journal.Call)
+		last time.Duration // how late the last of 50 is
+	}{
+		"nothing":              {func(int, *journal.Call) {}, 10 * ms},
+		"one id":               {func(_ int, c *journal.Call) { c.RequestID = "t-load-1" }, 990 * ms},
+		"an id each":           {func(i int, c *journal.Call) { c.RequestID = journal.RequestID("t", "load", uint64(i)) }, 10 * ms},
+		"one idempotency key":  {func(_ int, c *journal.Call) { c.IdempotencyKey = "k" }, 990 * ms},
+		"one trace, new spans": {func(i int, c *journal.Call) { c.Traceparent = spanOf(i) }, 990 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMade()
+			for i := range 50 {
+				c := journal.Call{Method: "POST", Answered: ms}
+				tt.mark(i, &c)
+				m.at(1, "payments", c)
+			}
+			after := resampling{noise: n}.of(m.memory(), rand.New(rand.NewPCG(1, 1)))
+			var last journal.Instant
+			for e := range after.Entries() {
+				last = max(last, e.At)
+			}
+			if got := last.Sub(secs(1)); got != tt.last {
+				t.Errorf("the last call arrives %v late, want %v", got, tt.last)
+			}
+		})
+	}
+}
+
+// spanOf is a traceparent with the same trace and another span for each i.
+func spanOf(i int) string {
+	c := journal.Trace("t", "load", 1)
+	c.Span = journal.Trace("t", "load", uint64(i)).Span
+	return c.Traceparent()
 }
 
 // Whatever is seen late is seen in the order of its kind, and nothing is seen
