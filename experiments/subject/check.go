@@ -67,9 +67,7 @@ func (c checker) service() {
 	case s.Build != nil && len(s.Command) > 0:
 		c.wrong("service.command", "one of them", "the service has both build and command")
 	}
-	if s.Container.Image != "" && s.Container.Dockerfile != "" {
-		c.wrong("service.container.image", "one of them", "the container has both image and dockerfile")
-	}
+	c.container("service.container", s.Container)
 	if len(s.Command) > 0 && len(s.Args) > 0 {
 		c.wrong("service.args", "them in command", "args belong to a service that is built")
 	}
@@ -90,6 +88,12 @@ func (c checker) service() {
 	c.oneOf("service.balancer.mode", s.Balancer.Mode, "tcp", "http")
 	if s.Balancer.Failures < 1 {
 		c.wrong("service.balancer.failures", "1 or more", "%d failures", s.Balancer.Failures)
+	}
+}
+
+func (c checker) container(at string, made Container) {
+	if made.Image != "" && made.Dockerfile != "" {
+		c.wrong(at+".image", "one of them", "the container has both image and dockerfile")
 	}
 }
 
@@ -144,9 +148,11 @@ func (c checker) next() {
 	if n.Build != nil && len(n.Command) > 0 {
 		c.wrong("next.command", "one of them", "the next version has both build and command")
 	}
-	if n.Build == nil && len(n.Command) == 0 && n.Dir == "" && len(n.Env) == 0 && len(n.Migrate) == 0 {
-		c.wrong("next", "build, command, dir, env or migrate", "the next version is the present one")
+	if n.Build == nil && len(n.Command) == 0 && n.Dir == "" && len(n.Env) == 0 && len(n.Migrate) == 0 &&
+		!n.Container.made() && len(n.Container.Args) == 0 && n.Container.Target == "" {
+		c.wrong("next", "build, container, command, dir, env or migrate", "the next version is the present one")
 	}
+	c.container("next.container", n.Container)
 	c.list("next.args", n.Args, true)
 	c.list("next.command", n.Command, true)
 	c.values("next.env", n.Env, true)
@@ -326,6 +332,10 @@ func (s *Subject) checkPaths(d *yamlfile.Document) {
 	}
 	if c := s.Service.Container; c.Dockerfile != "" {
 		exists("service.container.dockerfile", filepath.Join(s.Path(s.Service.Dir), c.Dockerfile), "file", false)
+	}
+	if s.Next != nil && s.Next.Container.Dockerfile != "" {
+		next := s.AsNext().Service
+		exists("next.container.dockerfile", filepath.Join(s.Path(next.Dir), next.Container.Dockerfile), "file", false)
 	}
 	for _, dep := range s.Dependencies {
 		if dep.Migrations != "" {

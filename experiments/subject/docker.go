@@ -1,5 +1,10 @@
 package subject
 
+import (
+	"cmp"
+	"maps"
+)
+
 // Images changes which images the docker environment is made of, where the
 // defaults are not wanted. The environment variables SEATRIAL_AGENT_IMAGE,
 // SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE change the defaults of all
@@ -34,4 +39,22 @@ type Container struct {
 	// DropCapabilities takes all capabilities, and the way to new ones.
 	ReadOnly         bool `yaml:"read_only" json:"read_only,omitempty"`
 	DropCapabilities bool `yaml:"drop_capabilities" json:"drop_capabilities,omitempty"`
+}
+
+// over is the container of a version that differs by c from another one.
+func (c Container) over(o Container) Container {
+	args := maps.Clone(o.Args)
+	if args == nil {
+		args = map[string]string{}
+	}
+	maps.Copy(args, c.Args)
+	if c.Image == "" && c.Dockerfile == "" {
+		c.Image, c.Dockerfile = o.Image, o.Dockerfile
+	}
+	return Container{
+		Image: c.Image, Dockerfile: c.Dockerfile, Args: args,
+		Context: cmp.Or(c.Context, o.Context), Target: cmp.Or(c.Target, o.Target),
+		CPUs: cmp.Or(c.CPUs, o.CPUs), MemoryBytes: cmp.Or(c.MemoryBytes, o.MemoryBytes),
+		ReadOnly: c.ReadOnly || o.ReadOnly, DropCapabilities: c.DropCapabilities || o.DropCapabilities,
+	}
 }

@@ -285,3 +285,32 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestAsNext holds the container of the next version to what it differs by.
+func TestAsNext(t *testing.T) {
+	s := &Subject{
+		Service: Service{
+			Env: map[string]string{"A": "1", "B": "1"},
+			Container: Container{
+				Dockerfile: "Dockerfile", Context: "..", Args: map[string]string{"GO": "1", "TAGS": ""}, CPUs: 1,
+			},
+		},
+		Next: &Next{Env: map[string]string{"B": "2"}, Container: Container{Args: map[string]string{"TAGS": "next"}, CPUs: 2}},
+	}
+	want := Service{
+		Env: map[string]string{"A": "1", "B": "2"},
+		Container: Container{
+			Dockerfile: "Dockerfile", Context: "..", Args: map[string]string{"GO": "1", "TAGS": "next"}, CPUs: 2,
+		},
+	}
+	if diff := cmp.Diff(want, s.AsNext().Service); diff != "" {
+		t.Error(diff)
+	}
+	s.Next.Container = Container{Image: "next:1"}
+	if got := s.AsNext().Service.Container; got.Image != "next:1" || got.Dockerfile != "" {
+		t.Errorf("an image beside a Dockerfile: %+v", got)
+	}
+	if s.Service.Container.Args["TAGS"] != "" || s.Service.Env["B"] != "1" {
+		t.Error("the present version is another one now")
+	}
+}

@@ -98,10 +98,13 @@ const (
 // What is left out is as in service.
 type Next struct {
 	// Dir is its folder, such as another work tree. Default: the service's.
-	Dir     string   `yaml:"dir" json:"dir,omitempty"`
-	Build   *Build   `yaml:"build" json:"build,omitempty"`
-	Command []string `yaml:"command" json:"command,omitempty"`
-	Args    []string `yaml:"args" json:"args,omitempty"`
+	Dir   string `yaml:"dir" json:"dir,omitempty"`
+	Build *Build `yaml:"build" json:"build,omitempty"`
+	// Container is what its image differs by, for environment: docker. Its args
+	// are added to the service's, and stand over them.
+	Container Container `yaml:"container" json:"container,omitzero"`
+	Command   []string  `yaml:"command" json:"command,omitempty"`
+	Args      []string  `yaml:"args" json:"args,omitempty"`
 	// Env is added to the service's entries, and stands over them.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
 	// Migrate are the commands, in order, that bring the schema to the next
@@ -140,6 +143,7 @@ func (s *Subject) AsNext() *Subject {
 	if len(n.Args) > 0 {
 		v.Args = n.Args
 	}
+	v.Container = n.Container.over(v.Container)
 	v.Env = maps.Clone(v.Env)
 	if v.Env == nil {
 		v.Env = map[string]string{}

@@ -103,6 +103,11 @@ func (b *Backend) Start(
 	if err := b.check(s); err != nil {
 		return nil, err
 	}
+	if o.Next {
+		if err := checkNext(s); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
@@ -133,8 +138,7 @@ func (b *Backend) Close() error {
 func (b *Backend) check(s *subject.Subject) error {
 	c := s.Service.Container
 	if s.Service.Build == nil && c.Image == "" && c.Dockerfile == "" {
-		return errors.New("the service has neither container.image nor container.dockerfile nor build; " +
-			"one of them is needed to run it in a container")
+		return errNoImage
 	}
 	if err := fleet.Check(s, b.AllowTargets); err != nil {
 		return err
@@ -149,4 +153,18 @@ func (b *Backend) check(s *subject.Subject) error {
 		}
 	}
 	return nil
+}
+
+// checkNext says that a next version would be tried by the image of the present
+// one.
+func checkNext(s *subject.Subject) error {
+	if s.Next == nil || s.Next.Build == nil && len(s.Next.Command) == 0 {
+		return nil
+	}
+	next := s.AsNext()
+	if c := next.Service.Container; c.Image == "" && c.Dockerfile == "" || imageKey(s) != imageKey(next) {
+		return nil
+	}
+	return errors.New("the next version is built otherwise, and its image is that of the present one; " +
+		"give next.container what makes the difference, such as args, a target or an image")
 }

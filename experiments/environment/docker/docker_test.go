@@ -75,6 +75,12 @@ func tiny() *subject.Subject {
 			Stop:      subject.Stop{Signal: "SIGTERM", Grace: 5 * time.Second},
 			Balancer:  subject.Balancer{Mode: "tcp", Period: 50 * time.Millisecond, Failures: 2},
 		},
+		Next: &subject.Next{
+			Env: map[string]string{"NAME": "next ${replica.name}"},
+			Migrate: []subject.Command{{
+				Run: []string{"service", "migrate"}, Env: map[string]string{"OWNER_URL": "${postgres.owner_url}"},
+			}},
+		},
 		Dependencies: subject.Dependencies{
 			{Name: "postgres", Kind: subject.Postgres},
 			{Name: "cache", Kind: subject.Redis},

@@ -7,7 +7,6 @@ import (
 
 	"github.com/testcontainers/testcontainers-go"
 	tcnetwork "github.com/testcontainers/testcontainers-go/network"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
@@ -24,7 +23,6 @@ type Environment struct {
 	scratch string // the mark of all that is its
 	network string // the name of its own network
 	netID   string
-	image   string    // the service's
 	servers []*server // in the subject's order
 
 	mu    sync.Mutex
@@ -36,7 +34,12 @@ var _ environment.Environment = (*Environment)(nil)
 
 func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o environment.Options) *Environment {
 	e := &Environment{backend: b, engine: b.engine, scratch: b.host.Watcher().Scratch(), units: map[string]*box{}}
-	e.Base = fleet.NewBase(fleet.Config{Subject: s, Journal: rec, New: e.newReplica}, o)
+	e.Base = fleet.NewBase(fleet.Config{
+		Subject: s, Journal: rec, New: e.newReplica, Commands: e.commands,
+		Build: func(ctx context.Context, s *subject.Subject) (string, error) {
+			return b.serviceImage(ctx, s, o.Progress, false)
+		},
+	}, o)
 	return e
 }
 
@@ -47,8 +50,7 @@ func (e *Environment) labels() map[string]string {
 	}
 }
 
-// up brings everything up: first all that does not wait for anything else, at
-// the same time; then the service.
+// up brings everything up.
 func (e *Environment) up(ctx context.Context) error {
 	if err := e.openNetwork(ctx); err != nil {
 		return err
@@ -56,29 +58,13 @@ func (e *Environment) up(ctx context.Context) error {
 	if err := e.plan(); err != nil {
 		return err
 	}
-	e.Options.Progress.Say("starting dependencies")
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		e.image, err = e.backend.serviceImage(gctx, e.Subject, e.Options.Progress, false)
-		return err
-	})
-	group.Go(func() error { return e.startAgent(gctx) })
+	starts := []func(context.Context) error{e.startAgent}
 	for _, s := range e.servers {
 		if s.start != nil {
-			group.Go(func() error { return s.start(gctx) })
+			starts = append(starts, s.start)
 		}
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if err := e.before(ctx); err != nil {
-		return err
-	}
-	if err := e.Open(); err != nil {
-		return err
-	}
-	e.Options.Progress.Say("starting replicas")
-	return e.Add(ctx, fleet.Replicas(e.Subject))
+	return e.Bring(ctx, starts)
 }
 
 func (e *Environment) openNetwork(ctx context.Context) error {

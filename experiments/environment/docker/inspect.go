@@ -36,10 +36,10 @@ var bundles = []string{
 
 // Image implements [environment.Contained].
 func (e *Environment) Image(ctx context.Context) (journal.Image, error) {
-	i := journal.Image{Name: e.image}
-	seen, err := e.engine.client.ImageInspect(ctx, e.image)
+	i := journal.Image{Name: e.Current().From}
+	seen, err := e.engine.client.ImageInspect(ctx, i.Name)
 	if err != nil {
-		return i, fmt.Errorf("look at image %s: %w", e.image, err)
+		return i, fmt.Errorf("look at image %s: %w", i.Name, err)
 	}
 	i.Bytes, i.Layers = seen.Size, len(seen.RootFS.Layers)
 	var env []string
@@ -56,14 +56,14 @@ func (e *Environment) Image(ctx context.Context) (journal.Image, error) {
 	if err := e.holds(ctx, &i); err != nil {
 		return i, err
 	}
-	found, err := e.secretsIn(ctx, env)
+	found, err := e.secretsIn(ctx, i.Name, env)
 	i.Secrets = found
 	return i, err
 }
 
 // holds looks for tools and certificates in a container that is never started.
 func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
-	made, err := e.make(ctx, plain, order{image: e.image, publish: map[int]int{firstPort: 0}}, e.NewLines("image"))
+	made, err := e.make(ctx, plain, order{image: i.Name, publish: map[int]int{firstPort: 0}}, e.NewLines("image"))
 	if err != nil {
 		return err
 	}

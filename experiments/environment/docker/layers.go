@@ -43,21 +43,21 @@ var credential = regexp.MustCompile(`(?i)(password|passwd|secret|token|api_?key|
 
 // secretsIn looks for secrets in the image's environment entries and in all of
 // its layers, also in what later ones remove.
-func (e *Environment) secretsIn(ctx context.Context, env []string) ([]journal.LayerSecret, error) {
+func (e *Environment) secretsIn(ctx context.Context, image string, env []string) ([]journal.LayerSecret, error) {
 	var found []journal.LayerSecret
 	for _, entry := range env {
 		if name, value, _ := strings.Cut(entry, "="); value != "" && credential.MatchString(name) {
 			found = append(found, journal.LayerSecret{Path: "ENV " + name, What: "a value for " + name})
 		}
 	}
-	saved, err := e.engine.client.ImageSave(ctx, []string{e.image})
+	saved, err := e.engine.client.ImageSave(ctx, []string{image})
 	if err != nil {
-		return found, fmt.Errorf("read the layers of %s: %w", e.image, err)
+		return found, fmt.Errorf("read the layers of %s: %w", image, err)
 	}
 	defer saved.Close()
 	s := &scanner{canaries: e.Subject.Secrets(), found: found}
 	if err := s.image(saved); err != nil {
-		return s.found, fmt.Errorf("read the layers of %s: %w", e.image, err)
+		return s.found, fmt.Errorf("read the layers of %s: %w", image, err)
 	}
 	return s.found, nil
 }

@@ -51,13 +51,11 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 
 // unit makes a container of the service, from an order that was edited.
 func (e *Environment) unit(ctx context.Context, index int, name string, edit func(*order)) (*fleet.Unit, error) {
-	o, err := e.order(e.scope(false).With(e.replicaValues(index, name)))
-	if err != nil {
-		return nil, err
+	h := &holder{
+		environment: e, lines: e.NewLines(name), wanted: e.Current(), edit: edit,
+		values: e.replicaValues(index, name), name: name, publish: map[int]int{},
 	}
-	edit(&o)
-	o.aliases, o.publish = []string{name}, map[int]int{}
-	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: e.NewLines(name)}
+	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: h.lines, Use: h.use, Start: h.start}
 	var leases []*ports.Lease
 	for port, inside := range insidePorts(e.Subject) {
 		l, err := ports.Acquire()
@@ -66,24 +64,15 @@ func (e *Environment) unit(ctx context.Context, index int, name string, edit fun
 			return nil, err
 		}
 		leases = append(leases, l)
-		o.publish[inside], u.Addresses[port] = l.Port, l.Address()
+		h.publish[inside], u.Addresses[port] = l.Port, l.Address()
 	}
-	made, err := e.make(ctx, plain, o, u.Lines)
-	if err != nil {
+	if err := h.make(ctx); err != nil {
 		release(leases)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	e.remember(name, made)
-	u.Start = func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
-		r, err := made.start(ctx, exited, nil)
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
-	}
 	u.Free = func(ctx context.Context) error {
 		defer release(leases)
-		return made.remove(ctx)
+		return h.remove(ctx)
 	}
 	return u, nil
 }
@@ -94,12 +83,12 @@ func release(leases []*ports.Lease) {
 	}
 }
 
-// order is what every container of the service is made from.
-func (e *Environment) order(scope render.Scope) (order, error) {
-	service := e.Subject.Service
+// order is what every container of a version of the service is made from.
+func (e *Environment) order(v fleet.Version, scope render.Scope) (order, error) {
+	service := v.Service
 	c := service.Container
 	o := order{
-		image: e.image, cpus: c.CPUs, memory: c.MemoryBytes, readOnly: c.ReadOnly, noCaps: c.DropCapabilities,
+		image: v.From, cpus: c.CPUs, memory: c.MemoryBytes, readOnly: c.ReadOnly, noCaps: c.DropCapabilities,
 		files: map[string]string{},
 	}
 	var err error
@@ -152,18 +141,19 @@ func mapped(entries []string) map[string]string {
 	return all
 }
 
-// before runs the commands that come before the first replica, each in a
-// container from the service's image. Their references lead to the databases
-// directly, past the proxies.
-func (e *Environment) before(ctx context.Context) error {
-	scope := e.scope(true).With(e.replicaValues(0, "before"))
-	run := func(ctx context.Context, c fleet.Command) (spawn.Exit, error) { return e.run(ctx, c, scope) }
-	return e.RunCommands(ctx, e.Subject.Service.Before, "before", "service.before", scope, run)
+// commands runs a version's commands, each in a container from its image. Their
+// references lead to the databases directly, past the proxies.
+func (e *Environment) commands(ctx context.Context, v fleet.Version, source, at string) error {
+	scope := e.scope(true).With(e.replicaValues(0, source))
+	run := func(ctx context.Context, c fleet.Command) (spawn.Exit, error) { return e.run(ctx, v, c, scope) }
+	return e.RunCommands(ctx, v.Service.Before, source, at, scope, run)
 }
 
 // run runs one command to its end.
-func (e *Environment) run(ctx context.Context, c fleet.Command, scope render.Scope) (spawn.Exit, error) {
-	o, err := e.order(scope)
+func (e *Environment) run(
+	ctx context.Context, v fleet.Version, c fleet.Command, scope render.Scope,
+) (spawn.Exit, error) {
+	o, err := e.order(v, scope)
 	if err != nil {
 		return spawn.Exit{}, err
 	}

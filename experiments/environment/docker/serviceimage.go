@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/go-archive"
@@ -35,19 +37,22 @@ func (b *Backend) serviceImage(
 	if c.Image != "" {
 		return c.Image, b.engine.ensure(ctx, picture{c.Image, "the service", "service.container.image"}, progress)
 	}
-	key := c.Dockerfile + "\x00" + c.Target + "\x00" + gobuild.Dir(s)
+	build := b.compiledImage
+	switch {
+	case c.Dockerfile != "":
+		build = b.dockerfileImage
+	case s.Service.Build == nil:
+		return "", errNoImage
+	}
+	key := imageKey(s)
 	if s.Service.Build != nil {
-		key += "\x00" + s.Service.Build.Package + "\x00" + s.Service.Build.Overlay
+		key += fmt.Sprintf(" %+v", *s.Service.Build)
 	}
 	b.mu.Lock()
 	known := b.images[key]
 	b.mu.Unlock()
 	if known != "" && !anew {
 		return known, nil
-	}
-	build := b.compiledImage
-	if c.Dockerfile != "" {
-		build = b.dockerfileImage
 	}
 	tag, err := build(ctx, s, progress)
 	if err != nil {
@@ -58,6 +63,15 @@ func (b *Backend) serviceImage(
 	b.images[key] = tag
 	return tag, nil
 }
+
+// imageKey is what an image of the service is made from, but for what is
+// compiled here.
+func imageKey(s *subject.Subject) string {
+	return fmt.Sprintf("%q %+v", gobuild.Dir(s), s.Service.Container)
+}
+
+var errNoImage = errors.New("the service has neither container.image nor container.dockerfile nor build; " +
+	"one of them is needed to run it in a container")
 
 // compiledImage compiles the service here, into an image of its own.
 func (b *Backend) compiledImage(
@@ -122,8 +136,7 @@ func (b *Backend) dockerfileImage(
 	if err != nil {
 		return "", fmt.Errorf("build %s: read its context: %w", c.Dockerfile, err)
 	}
-	sum := sha256.Sum256([]byte(folder + "\x00" + file + "\x00" + fmt.Sprint(replaced)))
-	tag := serviceTag(s, sum[:])
+	tag := serviceTag(s, sumOf(folder, file, c, args, replaced))
 	o := client.ImageBuildOptions{
 		Tags: []string{tag}, Dockerfile: filepath.ToSlash(file), Target: c.Target, BuildArgs: args,
 		Labels: map[string]string{labelImage: "service"},
@@ -137,6 +150,21 @@ func (b *Backend) dockerfileImage(
 		return "", fmt.Errorf("build %s: %w", c.Dockerfile, err)
 	}
 	return tag, nil
+}
+
+// sumOf tells builds of a Dockerfile from one another: by what is asked of it,
+// and by what an overlay puts into its context.
+func sumOf(folder, file string, c subject.Container, args map[string]*string, replaced map[string]string) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q\n", folder, file, c.Target)
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		fmt.Fprintf(h, "%q %q\n", name, *args[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(replaced)) {
+		text, _ := os.ReadFile(replaced[name]) // one that is not there fails the build
+		fmt.Fprintf(h, "%q %q\n", name, text)
+	}
+	return h.Sum(nil)
 }
 
 func arguments(s *subject.Subject) (map[string]*string, error) {

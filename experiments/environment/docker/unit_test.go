@@ -175,3 +175,73 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckNext refuses to try the next version by the present one's image.
+func TestCheckNext(t *testing.T) {
+	const refused = "its image is that of the present one"
+	build := &subject.Build{Package: ".", Tags: []string{"next"}}
+	for name, tt := range map[string]struct {
+		edit func(*subject.Subject)
+		want string
+	}{
+		"none":      {func(s *subject.Subject) { s.Next = nil }, ""},
+		"other env": {func(*subject.Subject) {}, ""},
+		"compiled":  {func(s *subject.Subject) { s.Next.Build = build }, ""},
+		"dockerfile": {func(s *subject.Subject) {
+			s.Service.Container.Dockerfile, s.Next.Build = "Dockerfile", build
+		}, refused},
+		"image": {func(s *subject.Subject) { s.Service.Container.Image, s.Next.Build = "tiny", build }, refused},
+		"args": {func(s *subject.Subject) {
+			s.Service.Container.Dockerfile, s.Next.Build = "Dockerfile", build
+			s.Next.Container.Args = map[string]string{"TAGS": "next"}
+		}, ""},
+		"other image": {func(s *subject.Subject) {
+			s.Service.Container.Dockerfile, s.Next.Build, s.Next.Container.Image = "Dockerfile", build, "tiny:next"
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tiny()
+			tt.edit(s)
+			err := checkNext(s)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestSumOf has another tag where anything of a build is another, and only
+// there.
+func TestSumOf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mutated")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := func(edit func(c *subject.Container, args map[string]*string)) string {
+		one := "1"
+		c, args := subject.Container{Dockerfile: "Dockerfile"}, map[string]*string{"A": &one}
+		edit(&c, args)
+		return string(sumOf("/src", c.Dockerfile, c, args, map[string]string{"/src/main.go": file}))
+	}
+	nothing := func(*subject.Container, map[string]*string) {}
+	write("a")
+	first := sum(nothing)
+	if sum(nothing) != first {
+		t.Error("the same build has two tags")
+	}
+	two := "2"
+	for name, edit := range map[string]func(c *subject.Container, args map[string]*string){
+		"target": func(c *subject.Container, _ map[string]*string) { c.Target = "last" },
+		"args":   func(_ *subject.Container, args map[string]*string) { args["A"] = &two },
+		"file":   func(c *subject.Container, _ map[string]*string) { c.Dockerfile = "Dockerfile.other" },
+	} {
+		if sum(edit) == first {
+			t.Errorf("another %s has the same tag", name)
+		}
+	}
+	if write("b"); sum(nothing) == first {
+		t.Error("another content has the same tag")
+	}
+}

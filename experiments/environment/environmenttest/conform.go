@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -22,8 +24,9 @@ import (
 
 // Conform starts one environment of the subject and holds it to the contract.
 // The subject's service has a port "http", two replicas or more, and answers
-// GET /name with its replica's name. What can be asked of a dependency is told
-// by the capabilities of its target.
+// GET /name with its replica's name, its next version with "next " before that;
+// it has migrations that can be run again. What can be asked of a dependency is
+// told by the capabilities of its target.
 func Conform(t *testing.T, b environment.Backend, s *subject.Subject) {
 	t.Helper()
 	if err := b.Prepare(t.Context(), s, nil); err != nil {
@@ -33,7 +36,7 @@ func Conform(t *testing.T, b environment.Backend, s *subject.Subject) {
 		t.Fatal("prepare again:", err)
 	}
 	j := journal.NewMemory(journal.Header{})
-	e, err := b.Start(t.Context(), s, j, environment.Options{Trial: "conform", Run: "conform-1", Seed: 1})
+	e, err := b.Start(t.Context(), s, j, environment.Options{Trial: "conform", Run: "conform-1", Next: true, Seed: 1})
 	if err != nil {
 		t.Fatal("start:", err)
 	}
@@ -42,6 +45,7 @@ func Conform(t *testing.T, b environment.Backend, s *subject.Subject) {
 	t.Run("dependencies", c.dependencies)
 	t.Run("balance", c.balance)
 	t.Run("replica", c.replica)
+	t.Run("versions", c.versions)
 	t.Run("scale", c.scale)
 	t.Run("stop", c.stop)
 }
@@ -208,6 +212,34 @@ func (c *conformance) replica(t *testing.T) {
 	}
 	if want := []string{"SIGTERM", "SIGKILL"}; !slices.Equal(exits, want) {
 		t.Errorf("exits after %q in the journal, want %q", exits, want)
+	}
+}
+
+func (c *conformance) versions(t *testing.T) {
+	m, ok := c.e.(environment.Migrator)
+	if !ok {
+		t.Fatal("it does not migrate")
+	}
+	var group errgroup.Group
+	for range 2 {
+		group.Go(func() error { return m.Migrate(t.Context()) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Error("two migrators at once:", err)
+	}
+	r := c.e.Replicas()[0]
+	for _, version := range []struct{ name, answer string }{
+		{subject.NextVersion, "next " + r.Name()}, {subject.CurrentVersion, r.Name()},
+	} {
+		if err := errors.Join(r.Use(version.name), r.Restart(t.Context())); err != nil {
+			t.Errorf("the %s version: %v", version.name, err)
+		}
+		if got := ask(t.Context(), r.Endpoint("http")); got != version.answer || r.Version() != version.name {
+			t.Errorf("the %s version (%s) answers %q", version.name, r.Version(), got)
+		}
+	}
+	if err := r.Use("last"); err == nil || r.Version() != subject.CurrentVersion {
+		t.Errorf("a version that is not there runs as %s: %v", r.Version(), err)
 	}
 }
 

@@ -29,6 +29,9 @@ type Base struct {
 	agent        *agent.Agent
 	dependencies []faults.Target
 
+	current, next Version
+	migrations    atomic.Int32 // how many times migrations were begun
+
 	leasing sync.Mutex
 	leases  []*ports.Lease
 

@@ -47,8 +47,7 @@ type Unit struct {
 	Addresses map[string]string
 	// Start starts it, after its end again; exited hears how that run ended.
 	Start func(ctx context.Context, exited func(spawn.Exit)) (Process, error)
-	// Use has it start another version of the service from now on. It may be
-	// nil: then there is only the current one.
+	// Use has it start another version of the service from now on.
 	Use func(version string) error
 	// Fronted says that somebody accepts connections for it also while it does
 	// not listen, as a container engine's proxy does.
@@ -66,6 +65,12 @@ type Config struct {
 	Journal journal.Recorder
 	// New makes the replica with a number, from 1 on.
 	New func(ctx context.Context, index int, name string) (*Unit, error)
+	// Build makes what a version of the service runs from.
+	Build func(context.Context, *subject.Subject) (string, error)
+	// Commands runs the commands that come before a version of the service, in
+	// order. What they print is recorded as that of source; at is where the file
+	// lists them.
+	Commands func(ctx context.Context, v Version, source, at string) error
 	// OnePort says why there cannot be more than one replica; nil: there can.
 	OnePort func() error
 }

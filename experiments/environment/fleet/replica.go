@@ -39,9 +39,6 @@ func (u *Unit) endpoint(port string) string {
 
 // Use says which version of the service runs from its next start on.
 func (r *replica) Use(version string) error {
-	if r.unit.Use == nil {
-		return fmt.Errorf("run version %s of the service as %s: this environment has the current one only", version, r.Target)
-	}
 	if err := r.unit.Use(version); err != nil {
 		return fmt.Errorf("run version %s of the service as %s: %w", version, r.Target, err)
 	}

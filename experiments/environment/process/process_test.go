@@ -54,6 +54,10 @@ func tiny() *subject.Subject {
 			StartWithin: 20 * time.Second,
 			Balancer:    subject.Balancer{Period: 50 * time.Millisecond},
 		},
+		Next: &subject.Next{
+			Env:     map[string]string{"NAME": "next ${replica.name}"},
+			Migrate: []subject.Command{{Run: []string{"service", "migrate"}}},
+		},
 		Dependencies: subject.Dependencies{
 			{Name: "db", Kind: subject.Postgres},
 			{Name: "cache", Kind: subject.Redis},

@@ -11,13 +11,11 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/gobuild"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/render"
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
-	"github.com/seatrial/seatrial/experiments/subject"
 )
 
 // newReplica gives a replica its ports and its folder, and fills in what it is
@@ -48,7 +46,7 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 		return nil, errors.Join(err, free(ctx))
 	}
 	values := replicaValues(index, name, scratch, numbers)
-	spec, err := e.spec(e.current(), scratch, values)
+	spec, err := e.spec(e.Current(), scratch, values)
 	if err != nil {
 		return nil, errors.Join(err, free(ctx))
 	}
@@ -56,7 +54,7 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 	return &fleet.Unit{
 		Addresses: addresses, Lines: lines, Free: free,
 		Use: func(name string) error {
-			v, err := e.version(name)
+			v, err := e.Version(name)
 			if err == nil {
 				spec, err = e.spec(v, scratch, values)
 			}
@@ -73,25 +71,6 @@ func (e *Environment) newReplica(ctx context.Context, index int, name string) (*
 			return startChild(e.host.Spawner(), spec)
 		},
 	}, nil
-}
-
-// version is one version of the service: the subject as it describes it, and
-// its program.
-type version struct {
-	*subject.Subject
-	program string
-}
-
-func (e *Environment) current() version { return version{e.Subject, e.program} }
-
-func (e *Environment) version(name string) (version, error) {
-	switch {
-	case name == subject.CurrentVersion:
-		return e.current(), nil
-	case name == subject.NextVersion && e.next != "":
-		return version{e.Subject.AsNext(), e.next}, nil
-	}
-	return version{}, fmt.Errorf("there is no version %q here", name)
 }
 
 // child is a replica's process, or a server's.
@@ -114,14 +93,14 @@ func (c child) Send(_ context.Context, s syscall.Signal) error {
 }
 
 // spec is what a replica is started with.
-func (e *Environment) spec(v version, scratch string, values map[string]string) (spawn.Spec, error) {
+func (e *Environment) spec(v fleet.Version, scratch string, values map[string]string) (spawn.Spec, error) {
 	scope := e.scope(v, false).With(values)
 	service := v.Service
 	args := service.Args
 	if service.Build == nil {
 		args = slices.Concat(service.Command[1:], service.Args)
 	}
-	spec := spawn.Spec{Path: v.program, Dir: gobuild.Dir(v.Subject)}
+	spec := spawn.Spec{Path: v.From, Dir: gobuild.Dir(v.Subject)}
 	var err error
 	if spec.Args, err = scope.Strings(args); err != nil {
 		return spec, fmt.Errorf("service.args: %w", err)
@@ -148,7 +127,7 @@ func replicaValues(index int, name, scratch string, ports map[string]int) map[st
 }
 
 // scope holds what is the same for all replicas of a version.
-func (e *Environment) scope(v version, direct bool) render.Scope {
+func (e *Environment) scope(v fleet.Version, direct bool) render.Scope {
 	s := render.Scope{Values: e.references(direct), Dir: e.Subject.Dir, Secrets: e.Secrets}
 	return s.With(map[string]string{"dir": gobuild.Dir(v.Subject)})
 }
@@ -158,26 +137,10 @@ func (e *Environment) baseEnv(scratch string) []string {
 	return append(e.marks(), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "TMPDIR="+scratch)
 }
 
-// before runs the commands that come before the first replica.
-func (e *Environment) before(ctx context.Context) error {
-	return e.commands(ctx, e.current(), "before", "service.before")
-}
-
-// Migrate runs the commands that bring the schema to the next version.
-func (e *Environment) Migrate(ctx context.Context) error {
-	next, err := e.version(subject.NextVersion)
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return e.commands(ctx, next, fmt.Sprintf("migrate-%d", e.migrations.Add(1)), "next.migrate")
-}
-
-var _ environment.Migrator = (*Environment)(nil)
-
 // commands runs a version's commands in order. Their references lead to the
 // databases directly, past the proxies, so that what they do is no traffic of
 // the service.
-func (e *Environment) commands(ctx context.Context, v version, name, at string) error {
+func (e *Environment) commands(ctx context.Context, v fleet.Version, name, at string) error {
 	if len(v.Service.Before) == 0 {
 		return nil
 	}
@@ -209,7 +172,7 @@ func (e *Environment) commands(ctx context.Context, v version, name, at string) 
 // run runs one command to its end. Its own environment entries stand over the
 // service's.
 func (e *Environment) run(
-	ctx context.Context, v version, c fleet.Command, scope render.Scope, scratch string,
+	ctx context.Context, v fleet.Version, c fleet.Command, scope render.Scope, scratch string,
 ) (spawn.Exit, error) {
 	shared, err := scope.Env(v.Service.Env)
 	if err != nil {
@@ -220,7 +183,7 @@ func (e *Environment) run(
 		Env: append(append(e.baseEnv(scratch), shared...), c.Env...),
 	}
 	if c.Words[0] == "service" {
-		spec.Path = v.program
+		spec.Path = v.From
 		if v.Service.Build == nil {
 			spec.Args = slices.Concat(v.Service.Command[1:], c.Words[1:])
 		}

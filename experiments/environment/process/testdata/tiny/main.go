@@ -89,7 +89,8 @@ func migrate() error {
 		return err
 	}
 	defer c.Close(ctx)
-	_, err = c.Exec(ctx, "CREATE TABLE orders (id int); INSERT INTO orders VALUES (1), (2)")
+	_, err = c.Exec(ctx, "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY); "+
+		"INSERT INTO orders VALUES (1), (2) ON CONFLICT DO NOTHING")
 	return err
 }
 
