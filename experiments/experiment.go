@@ -182,6 +182,9 @@ type Loader interface {
 	// ReadAcross writes at each replica and reads it at every other, and records
 	// what became of each read.
 	ReadAcross(ctx context.Context, spec ReadAcrossSpec) error
+	// Registers writes and reads registers of the traffic, and records each
+	// request.
+	Registers(ctx context.Context, spec RegistersSpec) error
 	// Target is what a hit of an attack would ask for: the named request of the
 	// traffic, filled in for the hit's number.
 	Target(route, attack string, seq uint64) (loadgen.Target, error)
@@ -245,6 +248,14 @@ type PlantSQLSpec struct {
 	Uses   string
 	Routes []string // empty: all that have a weight
 	Pause  time.Duration
+}
+
+// RegistersSpec is the use of some registers that an action wants; its fields
+// are those of [Registers].
+type RegistersSpec struct {
+	Name          string
+	Keys, Callers int
+	Pause, For    time.Duration
 }
 
 // ReadAcrossSpec is a series of reads at other replicas than the writers'.

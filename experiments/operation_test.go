@@ -78,6 +78,7 @@ type fakeLoader struct {
 	resubmits []ResubmitSpec
 	plants    []PlantSQLSpec
 	across    []ReadAcrossSpec
+	registers []RegistersSpec
 	perSecond float64
 	targets   map[string]loadgen.Target // by the request's name
 	err       error
@@ -105,6 +106,11 @@ func (f *fakeLoader) PlantSQL(_ context.Context, s PlantSQLSpec) error {
 
 func (f *fakeLoader) ReadAcross(_ context.Context, s ReadAcrossSpec) error {
 	f.across = append(f.across, s)
+	return f.err
+}
+
+func (f *fakeLoader) Registers(_ context.Context, s RegistersSpec) error {
+	f.registers = append(f.registers, s)
 	return f.err
 }
 
@@ -504,6 +510,27 @@ func TestResubmit(t *testing.T) {
 		sub.Traffic.Requests[i].Write = nil
 	}
 	errorIs(t, r.Supports(sub, ""), "no request of the traffic has a write rule")
+}
+
+func TestRegisters(t *testing.T) {
+	x, _, load, m := fakes()
+	r := &Registers{Keys: 2, Callers: 3, Pause: time.Millisecond, For: time.Second}
+	errorIs(t, carryOut(t, r, x), "")
+	want := []RegistersSpec{{Name: "it", Keys: 2, Callers: 3, Pause: time.Millisecond, For: time.Second}}
+	if diff := cmp.Diff(want, load.registers); diff != "" {
+		t.Errorf("used (-want +got):\n%s", diff)
+	}
+	errorIs(t, r.Witness(m, "", journal.Window{}), "of 0 requests none was answered")
+	m.Record(journal.Entry{At: 5, On: "it", Body: journal.RegisterOp{Outcome: journal.Acknowledged}})
+	errorIs(t, r.Witness(m, "", journal.Window{From: 6}), "of 0 requests")
+	errorIs(t, r.Witness(m, "", journal.Window{From: 5}), "")
+
+	sub := sampleSubject(t)
+	errorIs(t, r.Supports(sub, ""), "")
+	errorIs(t, r.Supports(sub, "postgres"), "leave out")
+	errorIs(t, (&Registers{Keys: 1, Callers: 1, For: time.Second}).Supports(sub, ""), "callers 2 or more")
+	sub.Traffic.Register = nil
+	errorIs(t, r.Supports(sub, ""), "the traffic has no register")
 }
 
 func TestPlantSQL(t *testing.T) {

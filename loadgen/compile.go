@@ -55,6 +55,12 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 			return nil, fmt.Errorf("traffic: ledger: read: %w", err)
 		}
 	}
+	if t.Register != nil {
+		var err error
+		if c.registers, err = c.register(*t.Register); err != nil {
+			return nil, fmt.Errorf("traffic: register: %w", err)
+		}
+	}
 	c.secrets = credentials(t)
 	return newSource(c.traffic, c.all)
 }

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,6 +38,8 @@ type Resubmission struct {
 	// and nothing else. Empty: keys of its own.
 	Of      string
 	Timeout time.Duration
+	// pacer is what the journal calls it. Empty: by its keys.
+	pacer string
 }
 
 // keysAtOnce is how many keys are worked on at the same time: the race is
@@ -99,7 +102,7 @@ func (s Resubmission) begin(rec journal.Recorder) (*resubmitter, error) {
 		}
 		e.keep = true
 		e.plan = journal.Attack{
-			Pacer: fmt.Sprintf("%d keys, submitted again", 2*s.Keys), For: s.For, Timeout: e.client.Timeout,
+			Pacer: cmp.Or(s.pacer, fmt.Sprintf("%d keys, submitted again", 2*s.Keys)), For: s.For, Timeout: e.client.Timeout,
 		}
 		r.engines = append(r.engines, e)
 	}

@@ -29,6 +29,7 @@ type traffic struct {
 	store     *store
 	setup     []*request
 	readBack  *readBack // how writes are found again; nil without a read route
+	registers *register // how registers are written and read; nil where there are none
 	all       []*request
 	secrets   []string
 	// secretNames are captures that a header with a credential picks.

@@ -26,6 +26,9 @@ type Traffic struct {
 	Callers *Callers `yaml:"callers" json:"callers,omitempty"`
 	// Ledger says where acknowledged writes are found again.
 	Ledger *Ledger `yaml:"ledger" json:"ledger,omitempty"`
+	// Register is a kind of thing that is written and read as a whole. It is no
+	// part of the load: the operation registers writes and reads some of them.
+	Register *Register `yaml:"register" json:"register,omitempty"`
 }
 
 // Request is one kind of request. Path, headers and body are Go templates with
@@ -122,4 +125,41 @@ type ReadRoute struct {
 	// Optional.
 	ID    string `yaml:"id" json:"id,omitempty"`
 	Value string `yaml:"value" json:"value,omitempty"`
+}
+
+// Register is a kind of thing of which there are many, and of which whoever
+// reads one gets what was written last: the note of an order, the address of a
+// customer, the price of an article.
+type Register struct {
+	// Key is a template that names one of them: {{pick "id"}}, or article-{{seq}}
+	// where a write makes what is not there.
+	Key string `yaml:"key" json:"key"`
+	// Value is a template of what is written, another one each time: {{seq}} for
+	// a number. Default value-{{uuid}}.
+	Value string `yaml:"value" json:"value,omitempty"`
+	// Write replaces what is there. Its path and body are templates with .key and
+	// .value.
+	Write RegisterWrite `yaml:"write" json:"write"`
+	// Read returns what was written last.
+	Read RegisterRead `yaml:"read" json:"read"`
+}
+
+// RegisterWrite is a request that writes a register. Its success says that who
+// reads from now on gets this value, or one that was written since.
+type RegisterWrite struct {
+	// Method defaults to PUT.
+	Method string `yaml:"method" json:"method,omitempty"`
+	Path   string `yaml:"path" json:"path"`
+	Body   string `yaml:"body" json:"body,omitempty"`
+	// Success lists what counts as a success, as in a request. Default 2xx and
+	// 3xx.
+	Success []string `yaml:"success" json:"success,omitempty"`
+}
+
+// RegisterRead is a GET that reads a register; 404 and 410 say that nothing has
+// been written to it yet.
+type RegisterRead struct {
+	Path string `yaml:"path" json:"path"`
+	// Value is the JSONPath of the value in the answer, such as $.note.
+	Value string `yaml:"value" json:"value"`
 }

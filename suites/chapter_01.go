@@ -12,3 +12,9 @@ func LoseNoWrite() types.GomegaMatcher { return holdKind("ledger") }
 // key stays one write with one answer (1.5). It judges by the detector
 // duplicate_submits.
 func TakeWritesOnce() types.GomegaMatcher { return holdKind("duplicate_submits") }
+
+// ReadWhatWasWritten holds when whoever reads a register of the traffic gets
+// what was written last, at whichever replica: each request can be given an
+// instant between its sending and its answer such that all reads are explained
+// (1.5). It judges by the detector linearizability.
+func ReadWhatWasWritten() types.GomegaMatcher { return holdKind("linearizability") }

@@ -15,3 +15,10 @@ func ExampleTakeWritesOnce() {
 	// Output:
 	// duplicate_submits is violated: promised: a write stays one write however often it is submitted under…
 }
+
+func ExampleReadWhatWasWritten() {
+	expect(saved("linearizability/held-explained")).To(suites.ReadWhatWasWritten())
+	expect(saved("linearizability/violated-stale")).To(suites.ReadWhatWasWritten())
+	// Output:
+	// linearizability is violated: promised: whoever reads gets what was written last
+}

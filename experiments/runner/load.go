@@ -244,6 +244,14 @@ func (l *loader) ReadAcross(ctx context.Context, spec experiments.ReadAcrossSpec
 	}.Run(ctx, l.run.rec)
 }
 
+// Registers writes and reads registers, for an action.
+func (l *loader) Registers(ctx context.Context, spec experiments.RegistersSpec) error {
+	return loadgen.Registers{
+		Name: spec.Name, RunID: l.run.id, Source: l.source, Places: l.places(), Keys: spec.Keys, Callers: spec.Callers,
+		Pause: spec.Pause, For: spec.For, Timeout: l.timeout(0),
+	}.Run(ctx, l.run.rec)
+}
+
 // places are the replicas that there are now.
 func (l *loader) places() []loadgen.Place {
 	var all []loadgen.Place

@@ -42,6 +42,34 @@ func (c checker) traffic() {
 	}
 	c.callers()
 	c.ledger()
+	c.register()
+}
+
+// register must say how one is named, written and read.
+func (c checker) register() {
+	r := c.Traffic.Register
+	if r == nil {
+		return
+	}
+	if !methodRule.MatchString(r.Write.Method) {
+		c.wrong("traffic.register.write.method", "PUT, POST or PATCH", "bad method %q", r.Write.Method)
+	}
+	for at, path := range map[string]string{
+		"traffic.register.write.path": r.Write.Path, "traffic.register.read.path": r.Read.Path,
+	} {
+		if c.d.Has(at) && !strings.HasPrefix(path, "/") {
+			c.wrong(at, "a path that begins with /", "bad path %q", path)
+		}
+	}
+	c.success("traffic.register.write.success", r.Write.Success)
+}
+
+func (c checker) success(at string, rules []string) {
+	for i, text := range rules {
+		if !successRule.MatchString(text) {
+			c.wrong(yamlfile.Index(at, i), "a status such as 201 or a class such as 2xx", "bad status %q", text)
+		}
+	}
 }
 
 // callers must be two at least, whom the header tells apart.
@@ -89,11 +117,7 @@ func (c checker) request(at string, r loadgen.Request) {
 	if c.d.Has(at+".path") && !strings.HasPrefix(r.Path, "/") && !strings.HasPrefix(r.Path, "{{") {
 		c.wrong(at+".path", "a path that begins with /", "bad path %q", r.Path)
 	}
-	for i, text := range r.Success {
-		if !successRule.MatchString(text) {
-			c.wrong(yamlfile.Index(at+".success", i), "a status such as 201 or a class such as 2xx", "bad status %q", text)
-		}
-	}
+	c.success(at+".success", r.Success)
 	for i, name := range r.Uses {
 		c.dependency(yamlfile.Index(at+".uses", i), name)
 	}

@@ -164,6 +164,10 @@ func (s *Subject) fill(d *yamlfile.Document) {
 			r.Weight = 1
 		}
 	}
+	if r := t.Register; r != nil {
+		setDefault(&r.Write.Method, "PUT")
+		r.Write.Method = strings.ToUpper(r.Write.Method)
+	}
 	if s.Experiments == nil {
 		if info, err := os.Stat(s.Path("experiments")); err == nil && info.IsDir() && hasYAML(s.Path("experiments")) {
 			s.Experiments = []string{"experiments"}

@@ -86,10 +86,10 @@ func TestMistakes(t *testing.T) {
 		},
 		"missing": {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
 		"bad duration": {
-			"answers_within: 2s", "answers_within: 2", 55, 19,
+			"answers_within: 2s", "answers_within: 2", 59, 19,
 			`bad duration "2"`, "250ms", "  answers_within: 2",
 		},
-		"negative duration": {"answers_within: 2s", "answers_within: -2s", 55, 19, "below zero", "", ""},
+		"negative duration": {"answers_within: 2s", "answers_within: -2s", 59, 19, "below zero", "", ""},
 		"unknown dependency": {
 			"uses: [postgres]", "uses: [postgrse]", 46, 14,
 			`no dependency is called "postgrse"`, "postgres, ", "",
@@ -144,7 +144,7 @@ func TestMistakes(t *testing.T) {
 			"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin",
 			"",
 		},
-		"zero promise": {"max_attempts: 3", "max_attempts: 0", 56, 17, "a promise of 0", "more than zero", ""},
+		"zero promise": {"max_attempts: 3", "max_attempts: 0", 60, 17, "a promise of 0", "more than zero", ""},
 		"one caller": {
 			"[first-caller, second-caller]", "[first-caller]", 53, 13, "1 callers", "two values at least", "",
 		},
@@ -152,7 +152,16 @@ func TestMistakes(t *testing.T) {
 			"[first-caller, second-caller]", "[first-caller, first-caller]", 53, 28, "or one twice", "a value for each", "",
 		},
 		"header of callers": {"header: X-Api-Key", "header: X Api Key", 52, 13, `bad header "X Api Key"`, "X-Api-Key", ""},
-		"syntax":            {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
+		"method of a register": {
+			"write: {path: \"/items", "write: {method: \"P T\", path: \"/items", 56, 21, `bad method "P T"`, "PUT", "",
+		},
+		"path of a register": {
+			"read: {path: \"/items", "read: {path: \"items", 57, 18, "bad path", "begins with /", "",
+		},
+		"success of a register": {
+			"{{.value}}\"}'}", "{{.value}}\"}', success: [ok]}", 56, 80, `bad status "ok"`, "2xx", "",
+		},
+		"syntax": {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

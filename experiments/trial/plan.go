@@ -66,6 +66,7 @@ type savedTraffic struct {
 	Requests []savedRequest  `json:"requests"`
 	Ledger   *loadgen.Ledger `json:"ledger,omitempty"`
 	Callers  int             `json:"callers,omitempty"` // how many there are
+	Register bool            `json:"register,omitempty"`
 }
 
 type savedRequest struct {
@@ -105,6 +106,7 @@ func saveSubject(s *subject.Subject) savedSubject {
 		Promises: s.Promises, Defaults: s.Defaults,
 		Traffic: savedTraffic{
 			Rate: s.Traffic.Rate, Timeout: s.Traffic.Timeout, Port: s.Traffic.Port, Ledger: s.Traffic.Ledger,
+			Register: s.Traffic.Register != nil,
 		},
 	}
 	if n := s.Next; n != nil {
@@ -163,6 +165,9 @@ func (v savedSubject) subject() *subject.Subject {
 	}
 	if n := v.Traffic.Callers; n > 0 {
 		s.Traffic.Callers = &loadgen.Callers{Header: notKept, Values: slices.Repeat([]string{notKept}, n)}
+	}
+	if v.Traffic.Register {
+		s.Traffic.Register = &loadgen.Register{Key: notKept}
 	}
 	return s
 }

@@ -50,10 +50,13 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("POST /v1/orders", write(s.placeOrder))
 	mux.Handle("GET /v1/orders", read(s.listOrders))
 	mux.Handle("GET /v1/orders/{id}", read(s.getOrder))
+	mux.Handle("PUT /v1/orders/{id}/note", write(s.setNote))
+	mux.Handle("GET /v1/orders/{id}/note", read(s.getNote))
 	mux.Handle("POST /v1/quotes", write(s.quote))
 	mux.Handle("GET /v1/delivery-times", known(http.HandlerFunc(s.deliveryTimes)))
 	mux.Handle("/v1/orders", notAllowed("GET, POST"))
 	mux.Handle("/v1/orders/{id}", notAllowed("GET"))
+	mux.Handle("/v1/orders/{id}/note", notAllowed("GET, PUT"))
 	mux.Handle("/v1/quotes", notAllowed("POST"))
 	mux.Handle("/v1/delivery-times", notAllowed("GET"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

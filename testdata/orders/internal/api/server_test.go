@@ -75,6 +75,11 @@ func TestAnswers(t *testing.T) {
 		"unknown path":   {line(http.MethodPost, "/v1/nothing", ""), body, http.StatusNotFound},
 		"unknown method": {line(http.MethodDelete, "/v1/quotes", ""), body, http.StatusMethodNotAllowed},
 		"unknown id":     {line(http.MethodGet, "/v1/orders/x", ""), "", http.StatusNotFound},
+		"note of none":   {line(http.MethodGet, "/v1/orders/x/note", ""), "", http.StatusNotFound},
+		"note for none":  {line(http.MethodPut, "/v1/orders/x/note", ""), `{"note":"a"}`, http.StatusNotFound},
+		"note not known": {line(http.MethodPut, "/v1/orders/ord_"+strings.Repeat("a", 26)+"/note", ""), body, 400},
+		"empty note":     {line(http.MethodPut, "/v1/orders/ord_"+strings.Repeat("a", 26)+"/note", ""), "{}", 400},
+		"post a note":    {line(http.MethodPost, "/v1/orders/x/note", ""), body, http.StatusMethodNotAllowed},
 		"page too large": {line(http.MethodGet, "/v1/orders", "limit=101"), "", http.StatusBadRequest},
 		"no key":         {line(http.MethodPost, "/v1/orders", ""), body, http.StatusBadRequest},
 	} {

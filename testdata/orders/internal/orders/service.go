@@ -31,6 +31,7 @@ type Store interface {
 	// List returns at most limit orders after the cursor, newest first, and
 	// the next cursor, which is empty at the end.
 	List(ctx context.Context, cursor string, sort Sort, limit int) ([]Order, string, error)
+	Notes
 }
 
 // Payments moves the money.

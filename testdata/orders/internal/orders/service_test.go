@@ -14,6 +14,7 @@ type fakeStore struct {
 	byKey  map[string]Order
 	prints map[string]string
 	age    time.Duration // of what is created
+	notes  map[string]string
 	err    error
 }
 

@@ -82,6 +82,7 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 	for _, statement := range []string{
 		"GRANT SELECT, INSERT ON orders, order_items TO " + name,
 		"GRANT UPDATE (status) ON orders TO " + name,
+		"GRANT SELECT, INSERT, UPDATE (note) ON order_notes TO " + name,
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("migrate: grant to %s: %w", role, err)

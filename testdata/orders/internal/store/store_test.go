@@ -120,6 +120,7 @@ func TestStore(t *testing.T) {
 		t.Run("pending", func(t *testing.T) { testPending(t, p) })
 		t.Run("serialization", func(t *testing.T) { testSerialization(t, p) })
 		t.Run("ledger", func(t *testing.T) { testLedger(t, p, server.ServiceDSN()) })
+		t.Run("notes", func(t *testing.T) { testNotes(t, p) })
 		t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
 		t.Run("full pool", func(t *testing.T) { testFullPool(t, open, server) })
 		t.Run("sessions", func(t *testing.T) { testSessions(t, p, server) })

@@ -21,6 +21,12 @@ CREATE TABLE order_items (
     PRIMARY KEY (order_id, line)
 );
 
+CREATE TABLE order_notes (
+    order_id text PRIMARY KEY REFERENCES orders (id),
+    note     text NOT NULL
+);
+
 -- +goose Down
+DROP TABLE order_notes;
 DROP TABLE order_items;
 DROP TABLE orders;

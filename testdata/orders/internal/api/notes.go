@@ -1,0 +1,45 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
+)
+
+// note is what the shop has noted of an order; the last one that was written
+// stands.
+type note struct {
+	Note string `json:"note"`
+}
+
+func (s *Server) setNote(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if !idShape.MatchString(id) {
+		fail(w, r, orders.ErrNotFound)
+		return
+	}
+	var n note
+	if err := decode(r, &n); err != nil {
+		refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	if err := s.orders.SetNote(r.Context(), id, n.Note); err != nil {
+		fail(w, r, err)
+		return
+	}
+	reply(w, http.StatusOK, n)
+}
+
+func (s *Server) getNote(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if !idShape.MatchString(id) {
+		fail(w, r, orders.ErrNotFound)
+		return
+	}
+	text, err := s.orders.Note(r.Context(), id)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	reply(w, http.StatusOK, note{text})
+}
