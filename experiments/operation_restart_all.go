@@ -40,7 +40,7 @@ func (r *RestartAll) Start(ctx context.Context, x *Execution) (func(context.Cont
 		if err := eachAtOnce(all, func(rep environment.Replica) error { return stopReplica(ctx, x, rep) }); err != nil {
 			return err
 		}
-		return eachAtOnce(all, func(rep environment.Replica) error { return r.startAgain(ctx, x, rep) })
+		return eachAtOnce(all, func(rep environment.Replica) error { return startAgain(ctx, x, rep, r.Patience) })
 	}), nil
 }
 
@@ -59,8 +59,8 @@ func (r *RestartAll) Witness(j journal.Journal, _ string, w journal.Window) erro
 const startAgainAfter = time.Second
 
 // startAgain starts a replica until it runs, and has it registered.
-func (r *RestartAll) startAgain(ctx context.Context, x *Execution, rep environment.Replica) error {
-	patient, cancel := context.WithTimeout(ctx, r.Patience)
+func startAgain(ctx context.Context, x *Execution, rep environment.Replica, patience time.Duration) error {
+	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		err := rep.Start(patient)

@@ -71,6 +71,9 @@ func (f *fakeReplica) Terminate(context.Context, time.Duration) error {
 	return f.did("terminate")
 }
 
+func (f *fakeReplica) Signal(_ context.Context, s os.Signal) error { return f.did(s.String()) }
+func (f *fakeReplica) WaitExit(context.Context) error              { return f.errs["wait"] }
+
 // fakeLoader remembers what was asked for.
 type fakeLoader struct {
 	attacks   []AttackSpec

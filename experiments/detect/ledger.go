@@ -19,6 +19,10 @@ import (
 type Ledger struct {
 	// MinSamples is how many acknowledged writes are needed. Default 1.
 	MinSamples int `yaml:"min_samples" json:"min_samples,omitempty"`
+	// MinCrashes is how many replicas must have been killed while a write was
+	// under way that was then tried again or got no answer (D52): crashes that
+	// meet no write show nothing. Default 0.
+	MinCrashes int `yaml:"min_crashes" json:"min_crashes,omitempty"`
 }
 
 var _ = register(Info{
@@ -51,7 +55,23 @@ func (d *Ledger) Detect(j journal.Journal) Finding {
 	b := balance(writes)
 	f.Quantities = b.quantities(rows)
 	f.Evidence = b.evidence(j.Header().Run)
-	return b.judge(f, max(1, d.MinSamples))
+	f = b.judge(f, max(1, d.MinSamples))
+	if d.MinCrashes > 0 {
+		return d.met(f, j)
+	}
+	return f
+}
+
+// met adds how many crashes met writes; too few show nothing.
+func (d *Ledger) met(f Finding, j journal.Journal) Finding {
+	seen, cutting := crashes(j)
+	amid := bounded("crashes_amid_writes", float64(cutting), "1", ">=", float64(d.MinCrashes), seen)
+	f.Quantities = append(f.Quantities, amid)
+	if f.Outcome == Held && !amid.Holds() {
+		return f.unknown("of %d crashes %d cut a write short, and %d are needed to say that none loses or doubles one",
+			seen, cutting, d.MinCrashes)
+	}
+	return f
 }
 
 func logicalWrites(j journal.Journal) map[string]*logicalWrite {

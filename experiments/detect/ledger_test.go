@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -202,5 +203,54 @@ func TestLedgerListsEveryWrite(t *testing.T) {
 	f := (&Ledger{}).Detect(b.close())
 	if len(f.Evidence) != 20 || f.Evidence[0].On != "r1-load-1" || f.Evidence[19].On != "r1-load-20" {
 		t.Errorf("evidence is %+v", f.Evidence)
+	}
+}
+
+// crashed kills a replica while a write is under way, or is not.
+func (b *books) crashed(replica string, at journal.Instant, edit func(r *journal.Request)) {
+	b.write(journal.Acknowledged, 201, 1)
+	r := journal.Request{
+		Attack: "load", Seq: uint64(b.n), Route: "pay", Due: at.Add(-50 * ms), Sent: at.Add(-50 * ms),
+		Done: at.Add(200 * ms), Code: 201, OK: true, Tries: 2,
+	}
+	if edit != nil {
+		edit(&r)
+	}
+	b.Request(r)
+	b.Record(journal.Entry{At: at, On: replica, Body: journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}})
+}
+
+func TestLedgerCountsCrashes(t *testing.T) {
+	for _, tt := range []struct {
+		name, replica string
+		edit          func(r *journal.Request)
+		loses         bool
+		want          Outcome
+		says          string
+	}{
+		{name: "tried again", want: Held, says: "0 are lost"},
+		{name: "never answered", edit: func(r *journal.Request) { r.Tries, r.Err = 1, journal.ErrEOF }, want: Held},
+		{name: "replayed", edit: func(r *journal.Request) { r.Tries, r.Replays = 1, 1 }, want: Held},
+		{
+			name: "answered at the first try", edit: func(r *journal.Request) { r.Tries = 1 }, want: Unknown,
+			says: "of 2 crashes 1 cut a write short, and 2 are needed",
+		},
+		{name: "over before", edit: func(r *journal.Request) { r.Done = r.Sent + 1 }, want: Unknown, says: "1 cut"},
+		{name: "no write", edit: func(r *journal.Request) { r.Seq += 1000 }, want: Unknown, says: "1 cut"},
+		{name: "not a replica's", replica: "db", want: Unknown, says: "of 1 crashes 1 cut"},
+		{
+			name: "lost as well", edit: func(r *journal.Request) { r.Tries = 1 }, loses: true, want: Violated,
+			says: "1 are lost",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := goodBooks()
+			b.crashed("orders-1", 5*sec, nil)
+			b.crashed(cmp.Or(tt.replica, "orders-1"), 7*sec, tt.edit)
+			if tt.loses {
+				b.write(journal.Acknowledged, 201, 0)
+			}
+			expect(t, (&Ledger{MinCrashes: 2}).Detect(b.close()), tt.want, tt.says)
+		})
 	}
 }
