@@ -61,7 +61,7 @@ func (p *Plan) routes() []journal.Route {
 		routes[i] = journal.Route{
 			Name: r.Name, Method: r.Method, Path: r.Path, Weight: r.Weight / total,
 			Retryable: r.Retryable != nil && *r.Retryable, Write: r.Write != nil,
-			Uses: r.Uses, UnreadBody: r.UnreadBody, Large: r.Large,
+			Uses: r.Uses, UnreadBody: r.UnreadBody, Large: r.Large, Panics: r.Panics,
 		}
 	}
 	return routes

@@ -33,6 +33,8 @@ type Attack struct {
 	Uses string `yaml:"uses" json:"uses,omitempty"`
 	// Writes restricts it to requests that the ledger remembers as writes.
 	Writes bool `yaml:"writes" json:"writes,omitempty"`
+	// Panics restricts it to requests whose handlers panic on purpose.
+	Panics bool `yaml:"panics" json:"panics,omitempty"`
 	// Heaviest sends only the one of these requests that an earlier
 	// measure_round_trips step found to wait for the most round trips.
 	Heaviest bool `yaml:"heaviest" json:"heaviest,omitempty"`

@@ -16,6 +16,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
 	"github.com/seatrial/seatrial/faults"
+	"github.com/seatrial/seatrial/loadgen"
 )
 
 // Words of a step's on.
@@ -193,7 +194,7 @@ func (p *planner) load() error {
 // the routes to those that use it.
 func (p *planner) uses(uses *string, routes *[]string) error {
 	for _, name := range *routes {
-		if !slices.ContainsFunc(RoutesUsing(p.Subject, ""), func(r string) bool { return r == name }) {
+		if !slices.ContainsFunc(p.Subject.Traffic.Requests, func(r loadgen.Request) bool { return r.Name == name }) {
 			return fmt.Errorf("no request of the traffic is called %q; there are %s",
 				name, yamlfile.Nearest(name, RoutesUsing(p.Subject, "")))
 		}
@@ -221,16 +222,17 @@ func (p *planner) uses(uses *string, routes *[]string) error {
 	return nil
 }
 
-// writes restricts routes to those that the ledger remembers as writes.
-func (p *planner) writes(routes *[]string) {
+// only restricts routes to those of a sort; without any the plan is not
+// applicable, for that reason.
+func (p *planner) only(routes *[]string, of func(loadgen.Request) bool, none string) {
 	var kept []string
 	for _, r := range p.Subject.Traffic.Requests {
-		if r.Write != nil && r.Weight > 0 && (len(*routes) == 0 || slices.Contains(*routes, r.Name)) {
+		if of(r) && (len(*routes) == 0 || slices.Contains(*routes, r.Name)) {
 			kept = append(kept, r.Name)
 		}
 	}
 	if len(kept) == 0 {
-		p.reason("no request of the ordinary traffic is a write (write: {key: …})")
+		p.reason("%s", none)
 	}
 	*routes = kept
 }
@@ -364,10 +366,17 @@ func (p *planner) resolveOn(on string) ([]string, error) {
 func (p *planner) restrict(a Action) error {
 	switch a := a.(type) {
 	case *Attack:
-		if err := p.uses(&a.Uses, &a.Routes); err != nil || !a.Writes {
+		if err := p.uses(&a.Uses, &a.Routes); err != nil {
 			return err
 		}
-		p.writes(&a.Routes)
+		if a.Writes {
+			p.only(&a.Routes, func(r loadgen.Request) bool { return r.Write != nil && r.Weight > 0 },
+				"no request of the ordinary traffic is a write (write: {key: …})")
+		}
+		if a.Panics {
+			p.only(&a.Routes, func(r loadgen.Request) bool { return r.Panics },
+				"no request of the traffic has a handler that panics on purpose (panics: true)")
+		}
 	case *MeasureCapacity:
 		return p.uses(&a.Uses, &a.Routes)
 	case *MeasureRoundTrips:

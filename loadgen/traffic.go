@@ -66,6 +66,10 @@ type Request struct {
 	// Large says that its answers have 8 MiB or more, so that no buffer holds
 	// one: slow readers ask for it. With a weight of 0 nobody else does.
 	Large bool `yaml:"large" json:"large,omitempty"`
+	// Panics says that its handler panics on purpose, best while it holds a
+	// database connection: a route for drills. With a weight of 0 it is asked for
+	// where that is tried, and nowhere else.
+	Panics bool `yaml:"panics" json:"panics,omitempty"`
 	// Write has the ledger remember this request's acknowledged effects.
 	Write *WriteRule `yaml:"write" json:"write,omitempty"`
 }

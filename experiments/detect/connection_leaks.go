@@ -10,8 +10,8 @@ import (
 )
 
 // ConnectionLeaks asks whether every connection comes back to the pool from
-// requests that fail (D41): a census before and after, down whatever faults lie
-// between two table locks. A lock on every table, under more requests than the
+// requests that fail (D41): a census before and after, down whatever faults, and
+// attacks on handlers that panic, lie between two table locks. A lock on every table, under more requests than the
 // pool has connections, makes every free connection wait; a connection that is
 // lost to the pool, for rows that nobody closed or a transaction that nobody
 // ended, does not come, and looks idle in pg_stat_activity, so that nothing else
@@ -19,7 +19,7 @@ import (
 // second in the quiet before the second census, and the pool's own gauge of
 // connections in use must come down to none there.
 //
-// Each fault between needs MinSamples requests, and of those MinFailed that were
+// Each of these between needs MinSamples requests, and of those MinFailed that were
 // refused, cut or hung up on: at a leak in one of twenty, 30 miss it in 21 % of
 // the runs, 100 in 0.6 % and 300 in 2 of ten million (formula).
 type ConnectionLeaks struct {
@@ -73,25 +73,23 @@ func (l *ConnectionLeaks) Detect(j journal.Journal) Finding {
 		"requests_failed"), valueOf(d.Quantities, "connections_after"))
 }
 
-// paths asks of every fault between the two whether enough went wrong in it.
+// paths asks of every way to fail between the two, which is a fault or an attack
+// on handlers that panic, whether enough went wrong in it.
 func (l *ConnectionLeaks) paths(d *docket, j journal.Journal, first, last faultStep) {
 	ways, failed := 0, 0
 	for _, s := range j.Steps() {
 		w, ok := carriedOut(s)
-		if s.Class != "fault" || s.Action == l.Census || !ok || w.From < first.window.To || w.To > last.window.From {
+		if s.Action == l.Census || !ok || w.From < first.window.To || w.To > last.window.From {
+			continue
+		}
+		sent, bad, panics := failures(j, w, s.Name)
+		if s.Class != "fault" && !panics {
 			continue
 		}
 		ways++
-		sent, bad := 0, 0
-		for r := range j.Requests(w) { // those that hung up, too: they are a way to fail
-			if !r.Dropped {
-				sent++
-				bad += one(!r.OK)
-			}
-		}
 		failed += bad
 		if sent < l.MinSamples || bad < l.MinFailed {
-			d.doubt("only %d requests were sent and %d failed while %s was in force, and %d and %d are needed to see a leak",
+			d.doubt("only %d requests were sent and %d failed during %s, and %d and %d are needed to see a leak",
 				sent, bad, s.Name, l.MinSamples, l.MinFailed)
 		}
 	}
@@ -99,6 +97,24 @@ func (l *ConnectionLeaks) paths(d *docket, j journal.Journal, first, last faultS
 	if ways == 0 {
 		d.doubt("there is no fault between the first census at %v and the last at %v", first.window.From, last.window.From)
 	}
+}
+
+// failures counts the requests of a step's window and those that failed, and
+// says whether the step itself attacked handlers that panic on purpose.
+func failures(j journal.Journal, w journal.Window, step string) (sent, bad int, panics bool) {
+	onPurpose := map[string]bool{}
+	for _, r := range j.Header().Routes {
+		onPurpose[r.Name] = r.Panics
+	}
+	for r := range j.Requests(w) { // those that hung up, too: they are a way to fail
+		if r.Dropped {
+			continue
+		}
+		sent++
+		bad += one(!r.OK)
+		panics = panics || r.Attack == step && onPurpose[r.Route]
+	}
+	return sent, bad, panics
 }
 
 // compare holds the second census against the first.

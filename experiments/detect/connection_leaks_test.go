@@ -54,6 +54,10 @@ func TestConnectionLeaks(t *testing.T) {
 			return a
 		})
 	}
+	panicking := func(m *made) {
+		m.header.Method[1].Class, m.header.Method[1].Action, m.header.Method[1].Name = "operation", "attack", "writers"
+		m.header.Routes[0].Panics = true
+	}
 	for name, tt := range map[string]struct {
 		before, after, inUse int
 		edit                 func(*made)
@@ -71,7 +75,9 @@ func TestConnectionLeaks(t *testing.T) {
 		"not sampled":   {10, 10, 0, without[journal.Activity], Unknown, "could not be sampled"},
 		"good answers": {10, 10, 0, func(m *made) {
 			m.change(func(r *journal.Request) { r.OK, r.Code = true, 201 })
-		}, Unknown, "0 failed while refused was in force"},
+		}, Unknown, "0 failed during refused"},
+		"panics":       {10, 10, 0, panicking, Held, "after 302 requests"},
+		"panics, lost": {10, 7, 0, panicking, Violated, "3 are lost to the pool"},
 		"one census": {10, 10, 0, func(m *made) {
 			m.header.Method[2].Action = "outage"
 		}, Unknown, "one before and one after"},

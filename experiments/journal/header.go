@@ -63,6 +63,8 @@ type Route struct {
 	UnreadBody bool `json:"unread_body,omitempty"`
 	// Large says that its answers have 8 MiB or more.
 	Large bool `json:"large,omitempty"`
+	// Panics says that its handler panics on purpose.
+	Panics bool `json:"panics,omitempty"`
 }
 
 // PlannedStep is one step of the method, resolved.

@@ -86,10 +86,10 @@ func TestMistakes(t *testing.T) {
 		},
 		"missing": {"      path: /orders\n", "", 32, 7, "missing path in traffic.requests[0]", "a key path", ""},
 		"bad duration": {
-			"answers_within: 2s", "answers_within: 2", 59, 19,
+			"answers_within: 2s", "answers_within: 2", 60, 19,
 			`bad duration "2"`, "250ms", "  answers_within: 2",
 		},
-		"negative duration": {"answers_within: 2s", "answers_within: -2s", 59, 19, "below zero", "", ""},
+		"negative duration": {"answers_within: 2s", "answers_within: -2s", 60, 19, "below zero", "", ""},
 		"unknown dependency": {
 			"uses: [postgres]", "uses: [postgrse]", 46, 14,
 			`no dependency is called "postgrse"`, "postgres, ", "",
@@ -119,18 +119,18 @@ func TestMistakes(t *testing.T) {
 			"traffic.ledger", "",
 		},
 		"ledger kind": {
-			"dependency: postgres\n", "dependency: redis\n", 49, 17, "redis is of kind redis", "postgres", "",
+			"dependency: postgres\n", "dependency: redis\n", 50, 17, "redis is of kind redis", "postgres", "",
 		},
 		"ledger without a way to read": {
-			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    within: 5s\n", 48, 3,
+			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    within: 5s\n", 49, 3,
 			"does not say how stored writes are read", "read: {path: …}", "",
 		},
 		"ledger read twice": {
-			"    query: SELECT key, id FROM orders\n", "    query: SELECT 1\n    read: {path: '/orders/{{.id}}'}\n", 51, 11,
+			"    query: SELECT key, id FROM orders\n", "    query: SELECT 1\n    read: {path: '/orders/{{.id}}'}\n", 52, 11,
 			"both a query and a route", "one of them", "",
 		},
 		"ledger reads one thing": {
-			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    read: {path: /orders}\n", 49, 18,
+			"    dependency: postgres\n    query: SELECT key, id FROM orders\n", "    read: {path: /orders}\n", 50, 18,
 			"finds the same for every write", "a template with .key or .id", "",
 		},
 		"success":       {"success: [201, 2xx]", "success: [201, 2x]", 39, 22, `bad status "2x"`, "2xx", ""},
@@ -144,22 +144,22 @@ func TestMistakes(t *testing.T) {
 			"{port: admin, path: /readyz}", "{port: admni, path: /readyz}", 16, 21, `no port called "admni"`, "admin",
 			"",
 		},
-		"zero promise": {"max_attempts: 3", "max_attempts: 0", 60, 17, "a promise of 0", "more than zero", ""},
+		"zero promise": {"max_attempts: 3", "max_attempts: 0", 61, 17, "a promise of 0", "more than zero", ""},
 		"one caller": {
-			"[first-caller, second-caller]", "[first-caller]", 53, 13, "1 callers", "two values at least", "",
+			"[first-caller, second-caller]", "[first-caller]", 54, 13, "1 callers", "two values at least", "",
 		},
 		"caller twice": {
-			"[first-caller, second-caller]", "[first-caller, first-caller]", 53, 28, "or one twice", "a value for each", "",
+			"[first-caller, second-caller]", "[first-caller, first-caller]", 54, 28, "or one twice", "a value for each", "",
 		},
-		"header of callers": {"header: X-Api-Key", "header: X Api Key", 52, 13, `bad header "X Api Key"`, "X-Api-Key", ""},
+		"header of callers": {"header: X-Api-Key", "header: X Api Key", 53, 13, `bad header "X Api Key"`, "X-Api-Key", ""},
 		"method of a register": {
-			"write: {path: \"/items", "write: {method: \"P T\", path: \"/items", 56, 21, `bad method "P T"`, "PUT", "",
+			"write: {path: \"/items", "write: {method: \"P T\", path: \"/items", 57, 21, `bad method "P T"`, "PUT", "",
 		},
 		"path of a register": {
-			"read: {path: \"/items", "read: {path: \"items", 57, 18, "bad path", "begins with /", "",
+			"read: {path: \"/items", "read: {path: \"items", 58, 18, "bad path", "begins with /", "",
 		},
 		"success of a register": {
-			"{{.value}}\"}'}", "{{.value}}\"}', success: [ok]}", 56, 80, `bad status "ok"`, "2xx", "",
+			"{{.value}}\"}'}", "{{.value}}\"}', success: [ok]}", 57, 80, `bad status "ok"`, "2xx", "",
 		},
 		"syntax": {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
 	}

@@ -80,6 +80,7 @@ type savedRequest struct {
 	UnreadBody bool               `json:"unread_body,omitempty"`
 	Body       bool               `json:"body,omitempty"` // that it has one
 	Large      bool               `json:"large,omitempty"`
+	Panics     bool               `json:"panics,omitempty"`
 	Write      *loadgen.WriteRule `json:"write,omitempty"`
 }
 
@@ -117,7 +118,8 @@ func saveSubject(s *subject.Subject) savedSubject {
 	}
 	for _, q := range s.Traffic.Requests {
 		saved.Traffic.Requests = append(saved.Traffic.Requests, savedRequest{
-			q.Name, q.Weight, q.Method, q.Path, q.Success, q.Retryable, q.Uses, q.UnreadBody, q.Body != "", q.Large, q.Write,
+			q.Name, q.Weight, q.Method, q.Path, q.Success, q.Retryable, q.Uses, q.UnreadBody, q.Body != "", q.Large, q.Panics,
+			q.Write,
 		})
 	}
 	if s.Traffic.Callers != nil {
@@ -156,7 +158,8 @@ func (v savedSubject) subject() *subject.Subject {
 	for _, q := range v.Traffic.Requests {
 		r := loadgen.Request{
 			Name: q.Name, Weight: q.Weight, Method: q.Method, Path: q.Path, Success: q.Success,
-			Retryable: q.Retryable, Uses: q.Uses, UnreadBody: q.UnreadBody, Large: q.Large, Write: q.Write,
+			Retryable: q.Retryable, Uses: q.Uses, UnreadBody: q.UnreadBody, Large: q.Large, Panics: q.Panics,
+			Write: q.Write,
 		}
 		if q.Body {
 			r.Body = notKept

@@ -23,6 +23,7 @@ type Server struct {
 	log     *slog.Logger
 	clients []client
 	timeout time.Duration
+	driller Driller // nil: there are no drills
 	slots   chan struct{}
 	bulk    chan struct{} // places for answers that take as long as their reader does
 }
@@ -54,6 +55,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /v1/orders/{id}/note", read(s.getNote))
 	mux.Handle("POST /v1/quotes", write(s.quote))
 	mux.Handle("GET /v1/delivery-times", known(http.HandlerFunc(s.deliveryTimes)))
+	if s.driller != nil {
+		mux.Handle("POST /v1/drills/panic", read(s.drill))
+	}
 	mux.Handle("/v1/orders", notAllowed("GET, POST"))
 	mux.Handle("/v1/orders/{id}", notAllowed("GET"))
 	mux.Handle("/v1/orders/{id}/note", notAllowed("GET, PUT"))

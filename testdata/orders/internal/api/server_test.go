@@ -48,6 +48,28 @@ func quote(ctx context.Context, content string) *http.Request {
 	return r
 }
 
+type panics struct{}
+
+func (panics) Drill(context.Context) error { panic("on purpose") }
+
+func TestDrill(t *testing.T) {
+	s, logged := server(nil)
+	ask := func() int {
+		r := quote(t.Context(), "")
+		r.URL.Path = "/v1/drills/panic"
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	if code := ask(); code != http.StatusNotFound {
+		t.Errorf("without drills it is %d", code)
+	}
+	s.Drill(panics{})
+	if code := ask(); code != http.StatusInternalServerError || !strings.Contains(logged.String(), "on purpose") {
+		t.Errorf("a panic is %d: %s", code, logged)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	s, logged := server(func(context.Context) error { return nil })
 	handler := s.Handler()

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/seatrial/seatrial/testdata/orders/internal/api"
 	"github.com/seatrial/seatrial/testdata/orders/internal/config"
 	"github.com/seatrial/seatrial/testdata/orders/internal/health"
 	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
@@ -14,6 +15,7 @@ import (
 type database interface {
 	orders.Store
 	health.Pinger
+	api.Driller
 	Watch(m *telemetry.Metrics)
 	Close() error
 }

@@ -53,6 +53,9 @@ func Serve(ctx context.Context, cfg config.Service, stdout io.Writer) error {
 
 	state := health.New(watched)
 	server := api.New(cfg, orders.NewService(db, pay, redis), state, metrics, log)
+	if cfg.Drills {
+		server.Drill(db)
+	}
 	run := &lifecycle{
 		cfg: cfg, log: log, health: state, draining: func() { metrics.Draining.Set(1) },
 		public: newServer(server.Handler(), log), admin: newServer(server.Admin(), log),

@@ -30,6 +30,7 @@ type Service struct {
 	RequestTimeout time.Duration // from the first byte of work to the answer
 	DrainDelay     time.Duration // from failing readiness to closing the listener
 	DrainTimeout   time.Duration // from closing the listener to cutting what is left
+	Drills         bool          // whether there are routes that fail on purpose; never in production
 }
 
 // What keeps the connections to the database.
@@ -105,6 +106,10 @@ func Serve(lookup Lookup) (Service, error) {
 		RequestTimeout: r.duration("ORDERS_REQUEST_TIMEOUT", 2*time.Second, 100*time.Millisecond, time.Minute),
 		DrainDelay:     r.duration("ORDERS_DRAIN_DELAY", 2500*time.Millisecond, 0, time.Minute),
 		DrainTimeout:   r.duration("ORDERS_DRAIN_TIMEOUT", 5*time.Second, 100*time.Millisecond, time.Minute),
+		Drills:         r.choice("ORDERS_DRILLS", "off", "on") == "on",
+	}
+	if cfg.Drills && cfg.Environment == "production" {
+		r.fail("ORDERS_DRILLS", "off in production")
 	}
 	return cfg, r.err()
 }

@@ -38,6 +38,15 @@ func TestServeDefaults(t *testing.T) {
 	}
 }
 
+func TestNoDrillsInProduction(t *testing.T) {
+	for env, allowed := range map[string]bool{"staging": true, "production": false} {
+		cfg, err := Serve(environment(map[string]string{"ORDERS_ENVIRONMENT": env, "ORDERS_DRILLS": "on"}))
+		if (err == nil) != allowed || !cfg.Drills {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+}
+
 func TestServeNamesAllThatIsWrong(t *testing.T) {
 	_, err := Serve(environment(map[string]string{
 		"ORDERS_API_TOKEN": "unset", "ORDERS_REDIS_ADDR": "", "ORDERS_PAYMENTS_URL": "gopher://hunter2",

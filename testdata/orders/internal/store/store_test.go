@@ -91,6 +91,7 @@ func startServer(t *testing.T) *postgres.Server {
 // keeper is a store in either form.
 type keeper interface {
 	orders.Store
+	Drill(ctx context.Context) error
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -124,6 +125,7 @@ func TestStore(t *testing.T) {
 		t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
 		t.Run("full pool", func(t *testing.T) { testFullPool(t, open, server) })
 		t.Run("sessions", func(t *testing.T) { testSessions(t, p, server) })
+		t.Run("drill", func(t *testing.T) { testDrill(t, open, server) })
 	})
 }
 
@@ -443,5 +445,25 @@ func TestUnsure(t *testing.T) {
 		if got := errors.Is(unsure(fmt.Errorf("exec: %w", c.err)), orders.ErrUncertain); got != c.want {
 			t.Errorf("%s: uncertain is %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// testDrill panics more often than there are connections.
+func testDrill(t *testing.T, open func(*testing.T, string, Limits) keeper, server *postgres.Server) {
+	p := open(t, server.ServiceDSN(), Limits{MaxOpen: 1, Statement: 5 * time.Second})
+	for range 3 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("it did not panic")
+				}
+			}()
+			if err := p.Drill(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	if err := p.Ping(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
