@@ -6,8 +6,9 @@ BIN     := bin
 TOOLS   := $(CURDIR)/.cache/tools
 LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VEGETA  := $(TOOLS)/vegeta-$(VEGETA_VERSION)
-BENCHED := ./loadgen ./experiments/environment/process ./experiments/environment/agent ./experiments/detect
-BENCHES := Throughput|Rate|UpDown|Judge
+BENCHED := ./loadgen ./experiments/environment/process ./experiments/environment/docker ./experiments/environment/agent \
+	./experiments/detect
+BENCHES := Throughput|Rate|UpDown|Containers|Judge
 PACKAGES := ./... ./testdata/orders/...
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)

@@ -176,8 +176,12 @@ type (
 		restartable
 	}
 	restartable struct{ faults.Restartable }
-	contained   struct{ bounded }
-	bounded     struct{ faults.Bounded }
+	contained   struct {
+		bounded
+		networked
+	}
+	bounded   struct{ faults.Bounded }
+	networked struct{ faults.Networked }
 )
 
 // Name is the name in the subject.
@@ -273,6 +277,7 @@ var (
 		faults.Restartable
 		faults.Tapped
 		faults.Bounded
+		faults.Networked
 	} = containedPostgres{}
 	_ interface {
 		faults.Proxied
@@ -280,10 +285,12 @@ var (
 		faults.Signalled
 		faults.Restartable
 		faults.Bounded
+		faults.Networked
 	} = containedRedis{}
 	_ interface {
 		faults.Signalled
 		faults.Restartable
 		faults.Bounded
+		faults.Networked
 	} = containedReplica{}
 )

@@ -389,7 +389,9 @@ func FuzzDecode(f *testing.F) {
 // TestNotHere plans faults that only containers know for processes and for
 // containers.
 func TestNotHere(t *testing.T) {
-	for _, fault := range []string{"cpu_limit", "memory_limit"} {
+	for _, fault := range []string{
+		"cpu_limit", "memory_limit", "packet_loss", "packet_delay", "packet_duplication", "packet_corruption",
+	} {
 		for _, on := range []string{"replica", "postgres", "redis"} {
 			e := decoded(t, "version: 1\nname: limited\ntitle: Limited\nmethod: [{for: 1s, on: "+on+", fault: "+fault+"}]\nexpect: [ledger]\n")
 			for where, want := range map[string]string{"": "not supported here", "docker": ""} {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
@@ -19,9 +20,42 @@ type container struct {
 	cpus   float64
 	memory int64
 	usage  journal.Usage
+	delay  time.Duration
 }
 
-var _ faults.Bounded = (*container)(nil)
+// disturbed is its network while packets are disturbed.
+type disturbed struct {
+	c *container
+	journal.PacketCount
+}
+
+func (c *container) Disturb(_ context.Context, p faults.Packets) (faults.Disturbance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delay = p.Delay
+	n := journal.PacketCount{Sent: 1000, Dropped: uint64(1000 * p.Loss), Twice: uint64(1000 * p.Duplication)}
+	n.Again = n.Dropped + uint64(1000*p.Corruption)
+	return &disturbed{c, n}, nil
+}
+
+func (d *disturbed) End(context.Context) (journal.PacketCount, error) {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	d.c.delay = 0
+	return d.PacketCount, nil
+}
+
+// slow is how much longer an answer takes now.
+func (c *container) slow() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.delay
+}
+
+var (
+	_ faults.Bounded   = (*container)(nil)
+	_ faults.Networked = (*container)(nil)
+)
 
 const (
 	machine = 1 << 33 // bytes of memory
@@ -59,14 +93,18 @@ func (c *container) Usage(context.Context) (journal.Usage, error) {
 // containerStage is a replica in a container.
 func containerStage(t *testing.T) *stage {
 	s := replicaStage(t)
-	s.target = &container{replica: s.target.(*replica)}
+	c := &container{replica: s.target.(*replica)}
+	c.replica.slow = c.slow
+	s.target = c
 	return s
 }
 
 // TestBoundedElsewhere wants to hear that a process cannot be bounded here, and
 // that what is no process cannot be bounded at all.
 func TestBoundedElsewhere(t *testing.T) {
-	for _, kind := range []string{"cpu_limit", "memory_limit"} {
+	for _, kind := range []string{
+		"cpu_limit", "memory_limit", "packet_loss", "packet_delay", "packet_duplication", "packet_corruption",
+	} {
 		f, err := faults.New(kind)
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +116,11 @@ func TestBoundedElsewhere(t *testing.T) {
 			t.Errorf("%s on what can do nothing: %v", kind, err)
 		}
 	}
-	for _, f := range []faults.Fault{&faults.CPULimit{}, &faults.MemoryLimit{}, &faults.MemoryLimit{Bytes: 1}} {
+	for _, f := range []faults.Fault{
+		&faults.CPULimit{}, &faults.MemoryLimit{}, &faults.MemoryLimit{Bytes: 1}, &faults.PacketLoss{},
+		&faults.PacketDuplication{Ratio: 1.1}, &faults.PacketCorruption{Ratio: -1}, &faults.PacketDelay{},
+		&faults.PacketDelay{Delay: 1, Jitter: 2},
+	} {
 		if err := f.Supports(&container{}); err == nil {
 			t.Errorf("%s is supported", f)
 		}

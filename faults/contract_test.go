@@ -112,6 +112,14 @@ var contracts = map[string]contract{
 
 	"cpu_limit":    {&faults.CPULimit{CPUs: 0.1}, containerStage, true},
 	"memory_limit": {&faults.MemoryLimit{Share: 1.1}, containerStage, true},
+
+	"packet_loss":        {&faults.PacketLoss{Ratio: 0.05}, containerStage, true},
+	"packet_duplication": {&faults.PacketDuplication{Ratio: 0.1}, containerStage, true},
+	"packet_corruption":  {&faults.PacketCorruption{Ratio: 0.05}, containerStage, true},
+	"packet_delay": {
+		&faults.PacketDelay{Delay: 50 * time.Millisecond, Jitter: 10 * time.Millisecond},
+		containerStage, true,
+	},
 }
 
 const (

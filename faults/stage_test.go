@@ -324,6 +324,7 @@ func watchActivity(ctx context.Context, t *testing.T, rec *journal.Memory, dsn s
 type replica struct {
 	rec     *journal.Memory
 	address string
+	slow    func() time.Duration // how much longer an answer takes; nil: not at all
 	mu      sync.Mutex
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -431,6 +432,9 @@ func replicaStage(t *testing.T) *stage {
 			began := time.Now()
 			if err := r.ready(); err != nil {
 				p.Code, p.Err = 0, reason(err)
+			}
+			if r.slow != nil {
+				pause(r.slow())
 			}
 			p.Took = time.Since(began)
 			r.rec.Record(journal.Entry{At: at, On: r.Name(), Body: p})

@@ -122,6 +122,26 @@ func uses(before journal.Usage, during ...journal.Usage) func(*tale) {
 	}
 }
 
+var slowly = &PacketDelay{Delay: 50 * time.Millisecond}
+
+// left records what a kernel counted of packets.
+func left(c journal.PacketCount) func(*tale) {
+	return func(s *tale) { s.Record(journal.Entry{At: at(4990), On: "r1", Body: c}) }
+}
+
+// took records polls that take so many milliseconds in the window.
+func took(ms int) func(*tale) {
+	return func(s *tale) {
+		for now := 3000; now < 9000; now += 100 {
+			p := journal.Poll{Endpoint: journal.Readiness, Code: 200, Took: time.Millisecond}
+			if window.Contains(at(now)) {
+				p.Took = time.Duration(ms) * time.Millisecond
+			}
+			s.Record(journal.Entry{At: at(now), On: "r1", Body: p})
+		}
+	}
+}
+
 func requests(s *tale) {
 	for ms := 3000; ms < 9000; ms += 100 {
 		s.Request(journal.Request{Due: at(ms), Sent: at(ms), Done: at(ms)})
@@ -466,6 +486,20 @@ func TestWitnessesOfReplicas(t *testing.T) {
 		"cpu limit, none":    {&CPULimit{CPUs: 0.1}, parts{uses(free, free), requests}, ErrNotInForce},
 		"cpu limit, no need": {&CPULimit{CPUs: 0.1}, parts{uses(free, watched), requests}, ErrNotExercised},
 		"cpu limit, idle":    {&CPULimit{CPUs: 0.1}, parts{uses(free, held)}, ErrNotExercised},
+
+		"packet loss":               {&PacketLoss{0.1}, parts{left(journal.PacketCount{Sent: 900, Again: 9}), requests}, nil},
+		"packet loss, unseen":       {&PacketLoss{0.1}, parts{requests}, ErrNotInForce},
+		"packet loss, none left":    {&PacketLoss{0.1}, parts{left(journal.PacketCount{}), requests}, ErrNotExercised},
+		"packet loss, few left":     {&PacketLoss{0.1}, parts{left(journal.PacketCount{Sent: 40}), requests}, ErrNotExercised},
+		"packet loss, unnoticed":    {&PacketLoss{0.1}, parts{left(journal.PacketCount{Sent: 900}), requests}, ErrNotInForce},
+		"packet loss, idle":         {&PacketLoss{0.1}, parts{left(journal.PacketCount{Sent: 900, Again: 9})}, ErrNotExercised},
+		"packet duplication":        {&PacketDuplication{0.1}, parts{left(journal.PacketCount{Sent: 900, Twice: 9}), requests}, nil},
+		"packet duplication, again": {&PacketDuplication{0.1}, parts{left(journal.PacketCount{Sent: 900, Again: 9}), requests}, ErrNotInForce},
+		"packet corruption":         {&PacketCorruption{0.1}, parts{left(journal.PacketCount{Sent: 900, Again: 9}), requests}, nil},
+		"packet delay":              {slowly, parts{left(journal.PacketCount{Sent: 9}), took(60), requests}, nil},
+		"packet delay, not seen":    {slowly, parts{left(journal.PacketCount{Sent: 9}), took(20), requests}, ErrNotInForce},
+		"packet delay, no polls":    {slowly, parts{left(journal.PacketCount{Sent: 9}), requests}, ErrNotInForce},
+		"packet delay, none left":   {slowly, parts{left(journal.PacketCount{}), took(60), requests}, ErrNotExercised},
 
 		"memory limit":           {&MemoryLimit{}, parts{uses(free, tight), requests}, nil},
 		"memory limit, killed":   {&MemoryLimit{}, parts{uses(free, wide, killed), requests}, nil},

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/environment/watcher"
 	"github.com/seatrial/seatrial/experiments/report"
@@ -28,9 +29,10 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check what this machine has, and find what killed trials left",
 		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
-redis-server, /proc, the limit on open files; and look for processes and folders
-that outlived their seatrial, which --reap removes. Trials that go on are left
-alone. A database of one's own that trials used is looked into with --database:
+redis-server, /proc, the limit on open files, for environment: docker a container
+engine and whether its kernel can disturb packets; and look for processes and
+folders that outlived their seatrial, which --reap removes. Trials that go on are
+left alone. A database of one's own that trials used is looked into with --database:
 what faults by SQL left there are schemas whose names begin with "seatrial-", and
 what trials made on that server databases and roles that begin with "seatrial_".
 
@@ -44,7 +46,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			defer cancel()
 			checks := []check{
 				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(),
-				checkLeftovers(ctx, reap),
+				checkEngine(ctx), checkLeftovers(ctx, reap),
 			}
 			for _, url := range databases {
 				checks = append(checks, checkDatabase(ctx, url, reap))
@@ -150,6 +152,18 @@ func checkTemp() check {
 		return check{name: "scratch", bad: true, says: err.Error() + "; set TMPDIR to a folder that can be written"}
 	}
 	return check{name: "scratch", says: os.TempDir() + " can be written"}
+}
+
+// checkEngine looks for a container engine, and has it try whether the packets of
+// a container can be disturbed.
+func checkEngine(ctx context.Context) check {
+	c := check{name: "containers", says: "an engine answers, and can disturb packets"}
+	if err := docker.Available(ctx); err != nil {
+		c.warn, c.says = true, err.Error()
+	} else if err := docker.CheckPackets(ctx); err != nil {
+		c.warn, c.says = true, "an engine answers; faults of packets: "+err.Error()
+	}
+	return c
 }
 
 func checkLeftovers(ctx context.Context, reap bool) check {

@@ -28,6 +28,13 @@ type Backend interface {
 	Close() error
 }
 
+// Choosy is a backend that cannot put every fault in force on every machine.
+type Choosy interface {
+	// Refuses says, in an error that wraps [faults.ErrNotHere], why it cannot do
+	// so on this one; nil when it can. The subject has been prepared.
+	Refuses(context.Context, *subject.Subject, faults.Fault) error
+}
+
 // Progress is told, in a few words, what is being done. It may be nil.
 type Progress func(what string)
 

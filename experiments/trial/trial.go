@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -90,6 +91,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 // start makes the trial's folder and says so.
 func start(c Config) (*running, error) {
 	c.fill()
+	c.Plans = slices.Clone(c.Plans) // some may turn out to be not applicable
 	t, err := c.begin()
 	if err != nil {
 		return nil, err
@@ -278,6 +280,9 @@ func (r *running) prepare(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		err = r.Backend.Prepare(ctx, r.Subject, say)
+	}
+	if err == nil {
+		err = r.refuse(ctx)
 	}
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("the trial was interrupted while it was prepared: %w", err)

@@ -36,6 +36,9 @@ type Backend struct {
 	engine  *engine
 	agent   string            // the agent's image; empty: not looked for yet
 	images  map[string]string // the services' images, by what they are made from
+
+	packets   sync.Once // asked whether packets can be disturbed
+	noPackets error     // why not
 }
 
 var _ environment.Backend = (*Backend)(nil)

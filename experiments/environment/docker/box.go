@@ -27,6 +27,7 @@ const shelf = "/run/seatrial"
 // order is what a container is made from.
 type order struct {
 	image      string
+	network    string            // another one than the trial's: none, container:ID
 	aliases    []string          // names in the trial's network
 	env        map[string]string // beside the image's own
 	entrypoint []string          // nil: the image's
@@ -38,10 +39,12 @@ type order struct {
 	memory     int64   // in bytes; 0: no bound
 	readOnly   bool
 	noCaps     bool
+	netAdmin   bool // a superuser that may change its network, and nothing else
 }
 
 // box is one container, which may be started again and again.
 type box struct {
+	owner  *Environment
 	engine *engine
 	id     string
 	lines  *spawn.Lines
@@ -71,7 +74,9 @@ func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.L
 	if id == "" {
 		return nil, err
 	}
-	b := &box{engine: e.engine, id: id, lines: lines, stdin: o.stdin, cpus: o.cpus, memory: o.memory}
+	b := &box{
+		owner: e, engine: e.engine, id: id, lines: lines, stdin: o.stdin, cpus: o.cpus, memory: o.memory,
+	}
 	if err != nil {
 		_ = b.remove(context.WithoutCancel(ctx)) // the first error counts
 		return nil, err
@@ -83,7 +88,6 @@ func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.L
 func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 	opts := []testcontainers.ContainerCustomizer{
 		testcontainers.WithNoStart(),
-		tcnetwork.WithNetworkName(o.aliases, e.network),
 		testcontainers.WithLabels(e.labels()),
 		testcontainers.WithEnv(o.env),
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { o.host(h) }),
@@ -91,7 +95,13 @@ func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 			if o.stdin {
 				c.OpenStdin, c.StdinOnce, c.AttachStdin = true, true, true
 			}
+			if o.netAdmin {
+				c.User = "0:0"
+			}
 		}),
+	}
+	if o.network == "" {
+		opts = append(opts, tcnetwork.WithNetworkName(o.aliases, e.network))
 	}
 	var ports []string
 	for _, port := range slices.Sorted(maps.Keys(o.publish)) {
@@ -130,6 +140,12 @@ func (o order) host(h *container.HostConfig) {
 	h.ReadonlyRootfs = o.readOnly
 	if o.readOnly {
 		h.Tmpfs = map[string]string{"/tmp": "mode=1777"}
+	}
+	if o.network != "" {
+		h.NetworkMode = container.NetworkMode(o.network)
+	}
+	if o.netAdmin {
+		h.CapAdd = []string{"NET_ADMIN"}
 	}
 	if o.noCaps {
 		h.CapDrop, h.SecurityOpt = []string{"ALL"}, []string{"no-new-privileges"}

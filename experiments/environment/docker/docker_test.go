@@ -33,7 +33,7 @@ var standIns = map[string]string{
 
 // backend is one on this machine's engine, with its stand-ins for images; the
 // test is skipped where there is no engine.
-func backend(t *testing.T) *Backend {
+func backend(t testing.TB) *Backend {
 	t.Helper()
 	if err := Available(t.Context()); err != nil {
 		t.Skip(err)

@@ -46,4 +46,5 @@ var (
 	_ faults.Signalled   = replicaTarget{}
 	_ faults.Restartable = replicaTarget{}
 	_ faults.Bounded     = replicaTarget{}
+	_ faults.Networked   = replicaTarget{}
 )

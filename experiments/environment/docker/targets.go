@@ -66,10 +66,12 @@ var (
 	_ faults.Signalled   = postgresTarget{}
 	_ faults.Restartable = postgresTarget{}
 	_ faults.Bounded     = postgresTarget{}
+	_ faults.Networked   = postgresTarget{}
 	_ faults.Tapped      = tappedTarget{}
 	_ faults.Proxied     = serverTarget{}
 	_ faults.Dialled     = serverTarget{}
 	_ faults.Signalled   = serverTarget{}
 	_ faults.Restartable = serverTarget{}
 	_ faults.Bounded     = serverTarget{}
+	_ faults.Networked   = serverTarget{}
 )
