@@ -19,10 +19,12 @@ import (
 //  2. It was interrupted, a guardrail ended it, or its journal is cut off:
 //     aborted.
 //  3. The steady state did not hold before the first fault: inconclusive.
-//  4. The agent was replaced, a step was not in force, or a guard on the
-//     harness (load, noise) does not hold: inconclusive, unless a detector of
-//     class safety found a violation; a lost write is lost on a noisy machine
-//     too. The guard on the load only makes unknown what held.
+//  4. The agent was replaced, a step was not in force, a guard on the
+//     harness (load, noise) does not hold, or a detector that the runner asked
+//     says now, of the same part of the journal, what it did not say then:
+//     inconclusive, unless a detector of class safety found a violation; a lost
+//     write is lost on a noisy machine too. The guard on the load only makes
+//     unknown what held.
 //  5. An expectation is violated: failed.
 //  6. An expectation is unknown: inconclusive. Where a step was in force but
 //     not exercised, what held proves nothing and is unknown, except on the
@@ -71,6 +73,9 @@ func (p judge) attempt(j journal.Journal) Attempt {
 	a := Attempt{}
 	if outcome, reason := ended(j); outcome != "" {
 		a.Outcome, a.Reason = outcome, reason
+		if f, any := p.answers(j); any && !stands(f) {
+			a.Guards, a.Reason = []detect.Finding{f}, reason+"; and "+f.Reason
+		}
 		return a
 	}
 	var broken string
@@ -134,6 +139,12 @@ func (p judge) assumptions(j journal.Journal) (findings []detect.Finding, broken
 	for _, a := range journal.Of[journal.AgentReplaced](j) {
 		if broken == "" {
 			broken = "the agent was replaced while the run went on, and its connections were lost: " + a.Reason
+		}
+	}
+	if f, any := p.answers(j); any {
+		findings = append(findings, f)
+		if broken == "" && !stands(f) {
+			broken = f.Reason
 		}
 	}
 	for _, g := range p.guards {

@@ -261,35 +261,38 @@ func Open(dir string) (*Saved, error) {
 		return nil, fmt.Errorf("journal %s: %w", dir, err)
 	}
 	defer file.Close()
-	if err := s.read(file); err != nil {
+	if _, err := s.read(file); err != nil {
 		return nil, fmt.Errorf("journal %s: %s: %w", dir, EntriesFile, err)
 	}
 	return s, s.checkRequests()
 }
 
-// read takes the entries in.
-func (s *Saved) read(from io.Reader) error {
+// read takes the entries in, and says how many bytes they have. A line that was
+// not finished is left.
+func (s *Saved) read(from io.Reader) (size int64, err error) {
 	r := bufio.NewReaderSize(from, 256<<10)
-	for n := 1; ; n++ {
+	for {
 		line, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) { // what is left is a line that was not finished
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return err
+			return size, err
 		}
+		s.lines++
 		var e Entry
 		if err := e.UnmarshalJSON(bytes.TrimSpace(line)); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+			return size, fmt.Errorf("line %d: %w", s.lines, err)
 		}
-		if err := s.take(e, n); err != nil {
-			return err
+		if err := s.take(e, s.lines); err != nil {
+			return size, err
 		}
+		size += int64(len(line))
 	}
 	if s.header.Format == 0 {
-		return fmt.Errorf("it has no header; the run was ended before it began")
+		return size, fmt.Errorf("it has no header; the run was ended before it began")
 	}
-	return nil
+	return size, nil
 }
 
 func (s *Saved) take(e Entry, line int) error {

@@ -60,13 +60,17 @@ const (
 )
 
 // Assessment is the answer of a detector that the runner asked on the journal's
-// prefix. Judging computes it again.
+// head. Judging computes it again. The entry's On is the step that a stop rule
+// belongs to, else the detector.
 type Assessment struct {
 	Purpose    string     `json:"purpose"`
 	Detector   string     `json:"detector"`
 	Outcome    string     `json:"outcome"` // held, violated, unknown, not applicable
 	Reason     string     `json:"reason"`
 	Quantities []Quantity `json:"quantities,omitempty"`
+	// Seen is the head it was asked on. Nil: one of an earlier version, which did
+	// not take it down.
+	Seen *Extent `json:"seen,omitempty"`
 }
 
 // Kind is "assessment".

@@ -15,6 +15,7 @@ type Saved struct {
 	header  Header
 	names   []string
 	entries []Entry
+	lines   int // of the entries' file that were read
 }
 
 // Header is the journal's header.

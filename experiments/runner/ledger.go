@@ -75,10 +75,7 @@ func (b ledgerBooks) complete(writes []journal.Write) bool {
 // followed are the writes of the run, one for each key: the acknowledged one
 // where there is one.
 func (r *run) followed() ([]journal.Write, error) {
-	if err := r.rec.Flush(); err != nil {
-		return nil, err
-	}
-	j, err := journal.Open(r.dir)
+	j, err := r.recorded()
 	if err != nil {
 		return nil, err
 	}

@@ -66,8 +66,9 @@ func TestLedgerReadsAgain(t *testing.T) {
 // readAfter records writes and has the ledger read.
 func readAfter(t *testing.T, r *run, writes ...journal.Write) (closing journal.Ledger, stored int) {
 	t.Helper()
-	r.dir = t.TempDir()
-	folder, err := journal.Create(r.dir, journal.Header{Run: r.id})
+	dir := t.TempDir()
+	r.sofar = journal.Follow(dir)
+	folder, err := journal.Create(dir, journal.Header{Run: r.id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func readAfter(t *testing.T, r *run, writes ...journal.Write) (closing journal.L
 	if err := folder.Close(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(r.dir)
+	j, err := journal.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,8 +136,8 @@ func (r *run) start(ctx context.Context, step experiments.PlannedStep, enough *s
 	}()
 	return step.Do.Start(ctx, &experiments.Execution{
 		Environment: r.env, Recorder: r.rec, Target: step.Target, Step: step.Name,
-		Plan: r.plan, Load: r.load, Measured: r.rec.lookup, Recorded: r.recorded,
-		Enough: enough.reached(),
+		Plan: r.plan, Load: r.load, Measured: r.rec.lookup, Enough: enough.reached(),
+		Recorded: func() (journal.Journal, error) { return r.recorded() },
 	})
 }
 

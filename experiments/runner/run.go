@@ -47,7 +47,7 @@ func Run(
 	if err != nil {
 		return err
 	}
-	r.dir = dir
+	r.sofar = journal.Follow(dir)
 	r.rec = &counted{
 		Folder: folder, board: r.board,
 		measured: map[string]journal.Quantity{}, attacks: map[string]journal.Instant{},
@@ -74,8 +74,8 @@ type run struct {
 	plan    *experiments.Plan
 	options Options
 	id      string
-	dir     string
 	rec     *counted
+	sofar   *journal.Follower
 	board   *board
 	env     environment.Environment
 	load    *loader
@@ -184,28 +184,33 @@ func (r *run) gate() error {
 
 // ask judges what has been recorded so far, and records the answers.
 func (r *run) ask(purpose string, expectations []experiments.Expectation) ([]detect.Finding, error) {
-	prefix, err := r.recorded()
+	head, err := r.recorded()
 	if err != nil {
 		return nil, err
 	}
 	var findings []detect.Finding
 	for _, e := range expectations {
-		f := e.Detector.Detect(prefix)
-		r.rec.Record(journal.Entry{On: f.Detector, Body: journal.Assessment{
-			Purpose: purpose, Detector: f.Detector, Outcome: string(f.Outcome),
-			Reason: f.Reason, Quantities: f.Quantities,
-		}})
+		f := e.Detector.Detect(head)
+		r.answered(f.Detector, purpose, f, head.Extent)
 		findings = append(findings, f)
 	}
 	return findings, nil
 }
 
+// answered records what a detector said of the journal's head.
+func (r *run) answered(on, purpose string, f detect.Finding, seen journal.Extent) {
+	r.rec.Record(journal.Entry{On: on, Body: journal.Assessment{
+		Purpose: purpose, Detector: f.Detector, Outcome: string(f.Outcome),
+		Reason: f.Reason, Quantities: f.Quantities, Seen: &seen,
+	}})
+}
+
 // recorded is the journal as far as it has been recorded.
-func (r *run) recorded() (journal.Journal, error) {
+func (r *run) recorded() (journal.Head, error) {
 	if err := r.rec.Flush(); err != nil {
-		return nil, err
+		return journal.Head{}, err
 	}
-	return journal.Open(r.dir)
+	return r.sofar.Head()
 }
 
 // aborted records why the run was ended before its plan was carried out.

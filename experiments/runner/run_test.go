@@ -357,4 +357,11 @@ func TestAStepEndsWhenEnoughWasSeenAndTheNextBegins(t *testing.T) {
 	if said != 1 {
 		t.Errorf("the answer that ended the step is recorded %d times", said)
 	}
+	told := false
+	for _, g := range experiments.Judge(*p, j).Attempts[0].Guards {
+		told = told || g.Detector == "answers" && g.Outcome == detect.Held
+	}
+	if !told {
+		t.Error("judging does not say that the answers are those of the journal")
+	}
 }

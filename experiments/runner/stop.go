@@ -39,28 +39,25 @@ func (s *stopRule) watch(ctx context.Context) (stop func()) {
 		return func() {}
 	}
 	return every(ctx, stopEvery, func() bool {
-		j, err := s.run.recorded()
+		head, err := s.run.recorded()
 		if err != nil {
 			return true // the run ends for the same reason
 		}
-		return s.ask(j)
+		return s.ask(head)
 	})
 }
 
 // ask closes the rule when every detector is sure, and records their answers.
-func (s *stopRule) ask(j journal.Journal) (sure bool) {
+func (s *stopRule) ask(head journal.Head) (sure bool) {
 	findings := make([]detect.Finding, len(s.step.Until))
 	for i, e := range s.step.Until {
-		findings[i] = e.Detector.(detect.Sequential).Enough(j, s.step.Name)
+		findings[i] = e.Detector.(detect.Sequential).Enough(head, s.step.Name)
 		if findings[i].Outcome == detect.Unknown {
 			return false
 		}
 	}
 	for _, f := range findings {
-		s.run.rec.Record(journal.Entry{On: s.step.Name, Body: journal.Assessment{
-			Purpose: journal.PurposeStop, Detector: f.Detector, Outcome: string(f.Outcome),
-			Reason: f.Reason, Quantities: f.Quantities,
-		}})
+		s.run.answered(s.step.Name, journal.PurposeStop, f, head.Extent)
 	}
 	close(s.enough)
 	return true
