@@ -24,14 +24,16 @@ const (
 
 // tried is one try of a mutant, or of the good service, with one experiment.
 type tried struct {
-	Mutant     string              `json:"mutant,omitempty"` // empty: the good service
-	Experiment string              `json:"experiment"`
-	Try        int                 `json:"try"`
-	Outcome    experiments.Outcome `json:"outcome"`
-	Violated   []string            `json:"violated,omitempty"` // kinds of detectors
-	Seconds    float64             `json:"seconds"`
-	When       time.Time           `json:"when"`
-	Digest     string              `json:"digest"` // of the patch and the experiment
+	Mutant     string `json:"mutant,omitempty"` // empty: the good service
+	Experiment string `json:"experiment"`
+	Try        int    `json:"try"`
+	// Environment is where; empty, as in tries of old: in processes.
+	Environment string              `json:"environment,omitempty"`
+	Outcome     experiments.Outcome `json:"outcome"`
+	Violated    []string            `json:"violated,omitempty"` // kinds of detectors
+	Seconds     float64             `json:"seconds"`
+	When        time.Time           `json:"when"`
+	Digest      string              `json:"digest"` // of the patch and the experiment
 }
 
 // digest tells what was tried from what is there now: a patch or an experiment
@@ -74,6 +76,9 @@ func loadMatrix(t *testing.T, mutants []mutant.Mutant) *matrix {
 		x.patches[m.Name] = m.Digest
 	}
 	x.cells = readKept[tried](t, matrixCache)
+	for i, c := range x.cells {
+		x.cells[i].Environment = cmp.Or(c.Environment, inProcess)
+	}
 	return x
 }
 
@@ -94,7 +99,7 @@ func (x *matrix) find(c tried) (tried, bool) {
 }
 
 func (x *matrix) same(a, b tried) bool {
-	return a.Mutant == b.Mutant && a.Experiment == b.Experiment && a.Try == b.Try
+	return a.Mutant == b.Mutant && a.Experiment == b.Experiment && a.Try == b.Try && a.Environment == b.Environment
 }
 
 // add adds a cell, saves all of them and writes the page.
@@ -127,10 +132,12 @@ func (x *matrix) write(t *testing.T) {
 	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries " +
 		"in `.cache/matrix.json`, and not by hand.\n\n" +
 		"## Mutants, each with the experiment that must catch it\n\n" +
-		"*Caught*: the verdict was *failed*, and the detector named was violated. *Also violated*: what else was found in " +
-		"the same runs, and why. *Elsewhere*: other experiments that were tried, with what they found.\n\n" +
-		"| mutant | what is wrong with it | experiment | detector | caught | also violated | elsewhere |\n" +
-		"|---|---|---|---|---|---|---|\n")
+		"*Caught*: the verdict was *failed*, and the detector named was violated. *In containers*: the same in the docker " +
+		"environment, for the mutants that every run of the tests tries, and for those that show nowhere else. *Also " +
+		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried, with " +
+		"what they found.\n\n" +
+		"| mutant | what is wrong with it | experiment | detector | caught | in containers | also violated | elsewhere |\n" +
+		"|---|---|---|---|---|---|---|---|\n")
 	for _, m := range x.mutants {
 		own, elsewhere := x.row(m)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector, own, elsewhere)
@@ -154,19 +161,19 @@ func (x *matrix) write(t *testing.T) {
 	}
 }
 
-// row tells of one mutant: its own experiment ("3 of 3 | also violated"), and
-// the others.
+// row tells of one mutant: its own experiment, in processes and in containers
+// ("3 of 3 | — | also violated"), and the others.
 func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
-	var caught, n int
+	caught, n := map[string]int{}, map[string]int{}
 	var also, others []string
 	for _, c := range x.of(m.Name) {
 		if c.Experiment != m.Experiments[0] {
 			others = append(others, c.Experiment+": "+cmp.Or(strings.Join(c.Violated, ", "), string(c.Outcome)))
 			continue
 		}
-		n++
+		n[c.Environment]++
 		if c.caught(m) {
-			caught++
+			caught[c.Environment]++
 		}
 		for _, kind := range c.Violated {
 			why := kind + ": " + cmp.Or(m.Also[kind], "**no reason given**")
@@ -177,10 +184,18 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 	}
 	slices.Sort(also)
 	slices.Sort(others)
-	share := "not tried yet"
-	if n > 0 {
-		share = fmt.Sprintf("%d of %d", caught, n)
+	share := func(where string, wanted bool) string {
+		switch {
+		case n[where] > 0:
+			return fmt.Sprintf("%d of %d", caught[where], n[where])
+		case wanted:
+			return "not tried yet"
+		}
+		return dash(nil)
 	}
-	dash := func(list []string) string { return cmp.Or(strings.Join(list, "; "), "—") }
-	return share + " | " + dash(also), dash(others)
+	own = share(inProcess, home(m) == inProcess) + " | " +
+		share(inDocker, home(m) == inDocker || slices.Contains(contained, m.Name)) + " | " + dash(also)
+	return own, dash(others)
 }
+
+func dash(list []string) string { return cmp.Or(strings.Join(list, "; "), "—") }

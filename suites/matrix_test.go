@@ -34,16 +34,23 @@ var quickMutants = []string{
 	"short-drain-delay",     // chapter 10
 }
 
+// contained are tried in containers, too: the quick ones, and one whose defect
+// is in what a container shows.
+var contained = append(slices.Clone(quickMutants), "pprof-on-default-mux")
+
 // repeats is how often the long form tries each mutant with its experiment.
 const repeats = 3
 
 // TestMatrix tries mutants of the reference service, each with the experiment
 // that must catch it: a few of them, or all of them three times where
-// SEATRIAL_LONG is set; where that is "all", each with every other experiment
-// once, too, and the good service with all of them. The long forms keep what
-// they have found in .cache/matrix.json, go on from there, and write
-// docs/matrix.md at the beginning and after every try. SEATRIAL_ENVIRONMENT says where; a mutant of
-// the Dockerfile is tried in containers, and skipped where there is no engine.
+// SEATRIAL_LONG is set, some in containers, too; where that is "all", each with
+// every other experiment once, too, and the good service with all of them. The
+// long forms keep what they have found in .cache/matrix.json, go on from there,
+// and write docs/matrix.md at the beginning and after every try.
+//
+// A mutant of the Dockerfile is tried in containers alone. SEATRIAL_ENVIRONMENT
+// "process" or "docker" leaves out what would be tried elsewhere. What needs
+// containers is skipped where there is no engine.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a trial of several mutants takes minutes")
@@ -56,7 +63,8 @@ func TestMatrix(t *testing.T) {
 	if long == "" {
 		for _, m := range mutants {
 			if slices.Contains(quickMutants, m.Name) {
-				tryCell(t, m, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: 1}, nil)
+				where := cmp.Or(os.Getenv(environmentEnv), home(m))
+				tryCell(t, m, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: 1, Environment: where}, nil)
 			}
 		}
 		return
@@ -69,17 +77,48 @@ func TestMatrix(t *testing.T) {
 		if i >= 0 {
 			m = mutants[i]
 		}
-		tryCell(t, m, c, done)
+		if only := os.Getenv(environmentEnv); only == "" || only == c.Environment {
+			tryCell(t, m, c, done)
+		}
 	}
 }
 
+// environmentEnv names the one environment in which the matrix is tried.
+const environmentEnv = "SEATRIAL_ENVIRONMENT"
+
+// Environments.
+const (
+	inProcess = "process"
+	inDocker  = "docker"
+)
+
+// home is where a mutant is tried with its experiment.
+func home(m mutant.Mutant) string { return cmp.Or(m.Environment, inProcess) }
+
+// homeOf is where an experiment is tried with the good service and with other
+// mutants than its own.
+func homeOf(e experiments.Experiment) string {
+	if slices.Contains(e.Labels, "container") {
+		return inDocker
+	}
+	return inProcess
+}
+
 // wanted lists what is to be tried: first every mutant with its own experiment,
-// and then again; then, of the whole, the good service and what is left.
+// and then again; those in containers; then, of the whole, the good service and
+// what is left.
 func wanted(mutants []mutant.Mutant, whole bool) []tried {
 	var cells []tried
 	for try := 1; try <= repeats; try++ {
 		for _, m := range mutants {
-			cells = append(cells, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: try})
+			cells = append(cells, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: try, Environment: home(m)})
+		}
+	}
+	for try := 1; try <= repeats; try++ {
+		for _, m := range mutants {
+			if slices.Contains(contained, m.Name) {
+				cells = append(cells, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: try, Environment: inDocker})
+			}
 		}
 	}
 	if !whole {
@@ -87,13 +126,13 @@ func wanted(mutants []mutant.Mutant, whole bool) []tried {
 	}
 	for try := 1; try <= repeats; try++ {
 		for _, e := range catalogue.All() {
-			cells = append(cells, tried{Experiment: e.Name, Try: try})
+			cells = append(cells, tried{Experiment: e.Name, Try: try, Environment: homeOf(e)})
 		}
 	}
 	for _, e := range catalogue.All() {
 		for _, m := range mutants {
-			if e.Name != m.Experiments[0] {
-				cells = append(cells, tried{Mutant: m.Name, Experiment: e.Name, Try: 1})
+			if e.Name != m.Experiments[0] && home(m) == homeOf(e) {
+				cells = append(cells, tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)})
 			}
 		}
 	}
@@ -105,7 +144,7 @@ func wanted(mutants []mutant.Mutant, whole bool) []tried {
 // there without a reason given, and the good service does not fail.
 func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 	t.Helper()
-	t.Run(fmt.Sprintf("%s/%s/%d", cmp.Or(c.Mutant, good), c.Experiment, c.Try), func(t *testing.T) {
+	t.Run(fmt.Sprintf("%s/%s/%s/%d", cmp.Or(c.Mutant, good), c.Experiment, c.Environment, c.Try), func(t *testing.T) {
 		known, found := done.find(c)
 		if !found {
 			known = try(t, m, c)
@@ -130,12 +169,13 @@ func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 // try builds what a cell names and tries it.
 func try(t *testing.T, m mutant.Mutant, c tried) tried {
 	t.Helper()
-	options := []suites.Option{suites.Only(c.Experiment), suites.Seed(uint64(c.Try)), suites.Out(matrixOut(t))}
-	if where := cmp.Or(m.Environment, os.Getenv("SEATRIAL_ENVIRONMENT")); where != "" {
-		if err := docker.Available(t.Context()); where == "docker" && err != nil {
+	options := []suites.Option{
+		suites.Only(c.Experiment), suites.Seed(uint64(c.Try)), suites.Out(matrixOut(t)), suites.Environment(c.Environment),
+	}
+	if c.Environment == inDocker {
+		if err := docker.Available(t.Context()); err != nil {
 			t.Skip(err)
 		}
-		options = append(options, suites.Environment(where))
 	}
 	if c.Mutant != "" {
 		overlay, err := mutant.Overlay(m, moduleRoot, t.TempDir())
