@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -40,57 +41,45 @@ func madeUpAs(path string, f func() journal.Journal) struct{} {
 	return struct{}{}
 }
 
-// save writes a journal as a run's folder.
-func save(t *testing.T, dir string, j journal.Journal) {
+// madeUpAt is when made-up runs were begun.
+var madeUpAt = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// save writes a made-up journal as a run's folder. It is made and written on a
+// clock of its own, which stands still, so that it is the same each time.
+func save(t *testing.T, dir string, made func() journal.Journal) {
 	t.Helper()
-	f, err := journal.Create(dir, j.Header())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for e := range j.Entries() {
-		f.Record(e)
-	}
-	for r := range j.Requests(journal.Window{}) {
-		f.Request(r)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		<-time.After(time.Until(madeUpAt)) // at once, on that clock
+		j := made()
+		f, err := journal.Create(dir, j.Header())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for e := range j.Entries() {
+			f.Record(e)
+		}
+		for r := range j.Requests(journal.Window{}) {
+			f.Request(r)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if err := os.Remove(filepath.Join(dir, journal.CSVFile)); err != nil {
 		t.Fatal(err)
 	}
-	entries := filepath.Join(dir, journal.EntriesFile)
-	if err := os.WriteFile(entries, timeless(t, entries), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
-
-// timeless reads entries without what the wall clock makes different each time.
-func timeless(t *testing.T, entries string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(entries)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = started.ReplaceAll(text, []byte(`"started":"2026-01-01T00:00:00Z"`))
-	return named.ReplaceAll(text, []byte(`{"t":0,"kind":"name"`))
-}
-
-var (
-	started = regexp.MustCompile(`"started":"[^"]*"`)
-	named   = regexp.MustCompile(`\{"t":\d+,"kind":"name"`)
-)
 
 // renew writes a made-up journal to its folder, unless the one that lies there
 // says the same.
-func renew(t *testing.T, dir string, j journal.Journal) {
+func renew(t *testing.T, dir string, made func() journal.Journal) {
 	t.Helper()
-	made := filepath.Join(t.TempDir(), "journal")
-	save(t, made, j)
-	if sameJournal(t, dir, made) {
+	fresh := filepath.Join(t.TempDir(), "journal")
+	save(t, fresh, made)
+	if sameJournal(t, dir, fresh) {
 		return
 	}
-	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(made))); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(fresh))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -110,7 +99,11 @@ func sameJournal(t *testing.T, older, newer string) bool {
 		return string(all)
 	}
 	header := func(dir string) (head map[string]any, rest string) {
-		first, rest, _ := strings.Cut(string(timeless(t, filepath.Join(dir, journal.EntriesFile))), "\n")
+		all, err := os.ReadFile(filepath.Join(dir, journal.EntriesFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, rest, _ := strings.Cut(string(all), "\n")
 		if err := json.Unmarshal([]byte(first), &head); err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +155,9 @@ func TestFindingsPage(t *testing.T) {
 
 func TestRecordedJournals(t *testing.T) {
 	if *update {
-		for path, f := range madeUp {
-			renew(t, filepath.Join(recorded, path), f())
+		time.Local = time.UTC // a journal tells its beginning in local time
+		for path, made := range madeUp {
+			renew(t, filepath.Join(recorded, path), made)
 		}
 	}
 	dirs, err := filepath.Glob(filepath.Join(recorded, "*", "*-*"))
