@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,6 +22,48 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 	if len(t.Requests) == 0 {
 		return nil, errors.New("traffic: there are no requests; name at least one")
 	}
+	c, mistakes := compile(t, seed)
+	if len(mistakes) > 0 {
+		return nil, mistakes[0]
+	}
+	return newSource(c.traffic, c.all)
+}
+
+// Check lists what [Compile] would not take, one mistake a request at most, so
+// that the place of each can be shown.
+func Check(t Traffic) []*Misplaced {
+	c, mistakes := compile(t, 0)
+	if len(mistakes) == 0 && len(c.all) > 0 {
+		if _, err := newSource(c.traffic, c.all); err != nil {
+			mistakes = append(mistakes, &Misplaced{At: "requests", Err: err})
+		}
+	}
+	return mistakes
+}
+
+// Misplaced is a mistake in traffic, and where it is: requests[2].vars.key.
+type Misplaced struct {
+	At  string
+	Err error
+}
+
+// Error is one sentence that names the request.
+func (m *Misplaced) Error() string { return m.Err.Error() }
+
+// Unwrap returns the cause.
+func (m *Misplaced) Unwrap() error { return m.Err }
+
+// within puts a mistake into its request, whose place goes before its own.
+func within(at string, err error, format string, args ...any) *Misplaced {
+	var inner *Misplaced
+	if errors.As(err, &inner) {
+		at += "." + inner.At
+	}
+	return &Misplaced{At: at, Err: fmt.Errorf(format+": %w", append(args, err)...)}
+}
+
+// compile makes ready what it can, and lists the rest.
+func compile(t Traffic, seed uint64) (*compiler, []*Misplaced) {
 	shared := &store{values: map[string]*latest{}}
 	c := &compiler{
 		traffic: &traffic{seed: seed, store: shared, templates: newTemplates(shared), timeout: t.Timeout},
@@ -33,36 +76,39 @@ func Compile(t Traffic, seed uint64) (*Source, error) {
 			c.taken[name] = true
 		}
 	}
+	var mistakes []*Misplaced
 	c.inSetup = true
-	for _, r := range t.Setup {
+	for i, r := range t.Setup {
 		q, err := c.setupRequest(r)
 		if err != nil {
-			return nil, fmt.Errorf("traffic: setup request %q: %w", r.Name, err)
+			mistakes = append(mistakes, within(fmt.Sprintf("setup[%d]", i), err, "traffic: setup request %q", r.Name))
+			continue
 		}
 		c.setup = append(c.setup, q)
 	}
 	c.inSetup = false
-	for _, r := range t.Requests {
+	for i, r := range t.Requests {
 		q, err := c.request(r)
 		if err != nil {
-			return nil, fmt.Errorf("traffic: request %q: %w", r.Name, err)
+			mistakes = append(mistakes, within(fmt.Sprintf("requests[%d]", i), err, "traffic: request %q", r.Name))
+			continue
 		}
 		c.all = append(c.all, q)
 	}
 	if t.Ledger != nil && t.Ledger.Read != nil {
 		var err error
 		if c.readBack, err = c.readRoute(*t.Ledger.Read); err != nil {
-			return nil, fmt.Errorf("traffic: ledger: read: %w", err)
+			mistakes = append(mistakes, within("ledger.read", err, "traffic: ledger: read"))
 		}
 	}
 	if t.Register != nil {
 		var err error
 		if c.registers, err = c.register(*t.Register); err != nil {
-			return nil, fmt.Errorf("traffic: register: %w", err)
+			mistakes = append(mistakes, within("register", err, "traffic: register"))
 		}
 	}
 	c.secrets = credentials(t)
-	return newSource(c.traffic, c.all)
+	return c, mistakes
 }
 
 type compiler struct {
@@ -129,15 +175,20 @@ func (c *compiler) parse(q *request, what, s string) (text, error) {
 func (c *compiler) check(what, s string) (text, []string, error) {
 	t, picked, err := c.templates.add(s)
 	if err != nil {
-		return text{}, nil, fmt.Errorf("%s: %w", what, err)
+		return text{}, nil, in(what, err)
 	}
 	for _, name := range picked {
 		if !c.taken[name] {
-			return text{}, nil, fmt.Errorf("%s: no request captures %q; there are %q",
-				what, name, slices.Sorted(maps.Keys(c.taken)))
+			return text{}, nil, in(what, fmt.Errorf("no request captures %q; captured are: %s",
+				name, cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.taken)), ", "), "none")))
 		}
 	}
 	return t, picked, nil
+}
+
+// in names the part of a request that a mistake is in, such as "vars key".
+func in(what string, err error) error {
+	return &Misplaced{At: strings.ReplaceAll(what, " ", "."), Err: fmt.Errorf("%s: %w", what, err)}
 }
 
 func (q *request) need(names []string) {
@@ -220,7 +271,7 @@ func (c *compiler) parseWrite(q *request) (err error) {
 		return err
 	}
 	if !q.key.made {
-		return fmt.Errorf("write.key: %q is the same for every hit; use a variable such as {{.key}}", q.Write.Key)
+		return in("write.key", fmt.Errorf("%q is the same for every hit; use a variable such as {{.key}}", q.Write.Key))
 	}
 	if q.value, err = c.parse(q, "write.value", q.Write.Value); err != nil {
 		return err
@@ -230,7 +281,7 @@ func (c *compiler) parseWrite(q *request) (err error) {
 	}
 	id, err := newCapture("id", q.Write.ID)
 	if err != nil {
-		return fmt.Errorf("write.id: %w", err)
+		return in("write.id", err)
 	}
 	q.id = &id
 	return nil
@@ -240,7 +291,7 @@ func (c *compiler) parseCaptures(q *request) error {
 	for _, name := range slices.Sorted(maps.Keys(q.Capture)) {
 		taken, err := newCapture(name, q.Capture[name])
 		if err != nil {
-			return fmt.Errorf("capture %s: %w", name, err)
+			return in("capture "+name, err)
 		}
 		q.takes = append(q.takes, taken)
 	}
@@ -268,13 +319,13 @@ func (c *compiler) try(q *request) error {
 		return err
 	}
 	if !strings.HasPrefix(t.Path, "/") {
-		return fmt.Errorf("path: %q does not begin with a slash", t.Path)
+		return in("path", fmt.Errorf("%q does not begin with a slash", t.Path))
 	}
 	if _, err := url.ParseRequestURI(t.Path); err != nil {
-		return fmt.Errorf("path: %q is no path of a URL", t.Path)
+		return in("path", fmt.Errorf("%q is no path of a URL", t.Path))
 	}
 	if strings.Trim(t.Method, methodLetters) != "" {
-		return fmt.Errorf("method: %q is no HTTP method", t.Method)
+		return in("method", fmt.Errorf("%q is no HTTP method", t.Method))
 	}
 	return nil
 }

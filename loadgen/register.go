@@ -52,7 +52,7 @@ func (c *compiler) register(r Register) (*register, error) {
 		return nil, fmt.Errorf("key: it picks from %q, which the setup does not capture", g.named.needs)
 	}
 	if g.answer, err = newCapture("value", r.Read.Value); err != nil {
-		return nil, fmt.Errorf("read: value: %w", err)
+		return nil, within("read.value", err, "read: value")
 	}
 	if r.Write.Method == "" {
 		r.Write.Method = http.MethodPut
@@ -60,12 +60,12 @@ func (c *compiler) register(r Register) (*register, error) {
 	if g.write, err = c.registerRequest(Request{
 		Name: registerWrite, Method: r.Write.Method, Path: r.Write.Path, Body: r.Write.Body, Success: r.Write.Success,
 	}); err != nil {
-		return nil, fmt.Errorf("write: %w", err)
+		return nil, within("write", err, "write")
 	}
 	if g.read, err = c.registerRequest(Request{
 		Name: registerRead, Method: http.MethodGet, Path: r.Read.Path,
 	}); err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, within("read", err, "read")
 	}
 	return g, c.tryRegister(g)
 }
@@ -95,10 +95,10 @@ func (c *compiler) tryRegister(g *register) error {
 		}
 		r.vars = map[string]string{"key": key, "value": value}
 		if write, err = r.rest(g.write, seq); err != nil {
-			return value, write, read, fmt.Errorf("write: %w", err)
+			return value, write, read, within("write", err, "write")
 		}
 		if read, err = r.rest(g.read, seq); err != nil {
-			err = fmt.Errorf("read: %w", err)
+			err = within("read", err, "read")
 		}
 		return value, write, read, err
 	}

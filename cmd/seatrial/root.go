@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime/debug"
 	"strings"
 
@@ -94,13 +95,17 @@ What is tried is described in seatrial.yaml; seatrial schema tells its form.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
+		text := ofParsing.ReplaceAllString(err.Error(), "it is not understood")
+		return usage(fmt.Errorf("%s; see %s --help", text, c.CommandPath()))
 	})
 	root.SetVersionTemplate("seatrial {{.Version}}\n")
 	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newSchema(),
 		newDoctor(), newAgent())
 	return root
 }
+
+// ofParsing is how the flags' library tells of a value that it cannot read.
+var ofParsing = regexp.MustCompile(`strconv\.\w+: parsing .*: [a-z ]+$`)
 
 // exactly is cobra's rule for arguments, as wrong usage.
 func exactly(rule cobra.PositionalArgs) cobra.PositionalArgs {

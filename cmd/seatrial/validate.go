@@ -17,16 +17,18 @@ import (
 
 func newValidate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "validate FILE...",
+		Use:   "validate [FILE...]",
 		Short: "Look for mistakes in subject and experiment files",
 		Long: `Read files strictly and tell every mistake in them, with the line and what was
-expected there. A file with a service is a subject, any other an experiment. The
-owner's own experiments that a subject names are read too, and planned for it.
-It exits with 64 when there is a mistake.`,
-		Example: `  seatrial validate seatrial.yaml
+expected there. Without a name that is seatrial.yaml. A file with a service is a
+subject, any other an experiment. The owner's own experiments beside a subject
+are read too, and planned for it. It exits with 64 when there is a mistake.`,
+		Example: `  seatrial validate
   seatrial validate experiments/*.yaml`,
-		Args: exactly(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				files = []string{"seatrial.yaml"}
+			}
 			var errs []error
 			for _, file := range files {
 				errs = append(errs, validate(cmd.OutOrStdout(), file))
@@ -42,9 +44,11 @@ func validate(w io.Writer, file string) error {
 		return fmt.Errorf("validate %s: %w", file, err)
 	}
 	var top map[string]any
-	if yaml.Unmarshal(b, &top) == nil {
-		if _, is := top["service"]; is {
-			return validateSubject(w, file)
+	if yaml.UnmarshalWithOptions(b, &top, yaml.AllowDuplicateMapKey()) == nil {
+		for _, key := range []string{"service", "dependencies", "traffic", "promises"} {
+			if _, is := top[key]; is {
+				return validateSubject(w, file)
+			}
 		}
 	}
 	e, err := experiments.LoadFile(file)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -216,6 +217,9 @@ var own = map[string]string{
 // reserved are names that references use for something else.
 var reserved = []string{"port", "replica", "replicas", "dir", "scratch", "listen", "env", "file"}
 
+// kinds are those that a dependency can have.
+var kinds = []string{Postgres, Redis, HTTP, TCP}
+
 func (c checker) dependencies() {
 	for _, dep := range c.Dependencies {
 		at := yamlfile.Join("dependencies", dep.Name)
@@ -224,11 +228,14 @@ func (c checker) dependencies() {
 			c.wrong(at, nameExpected, "bad name %q", dep.Name)
 		case slices.Contains(reserved, dep.Name):
 			c.wrong(at, "another name", "%q has a meaning of its own in references and steps", dep.Name)
-		case slices.Contains([]string{Postgres, Redis, HTTP, TCP}, dep.Name) && dep.Name != dep.Kind:
+		case slices.Contains(kinds, dep.Name) && slices.Contains(kinds, dep.Kind) && dep.Name != dep.Kind:
 			c.wrong(at, "another name", "a dependency of kind %s called %q", dep.Kind, dep.Name)
 		}
 		if c.d.Has(at + ".kind") {
-			c.oneOf(at+".kind", dep.Kind, Postgres, Redis, HTTP, TCP)
+			c.oneOf(at+".kind", dep.Kind, kinds...)
+		}
+		if !slices.Contains(kinds, dep.Kind) {
+			continue
 		}
 		for _, key := range slices.Sorted(maps.Keys(own)) {
 			if kind := own[key]; c.d.Has(at+"."+key) && kind != dep.Kind {
@@ -279,7 +286,7 @@ func (c checker) address(at string, dep Dependency) {
 }
 
 func (c checker) routes(at string, routes []Route) {
-	seen := map[string]bool{}
+	seen, mux := map[string]bool{}, http.NewServeMux()
 	for i, r := range routes {
 		path := yamlfile.Index(at, i)
 		if r.Status < 100 || r.Status > 599 {
@@ -287,9 +294,16 @@ func (c checker) routes(at string, routes []Route) {
 		}
 		if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
 			c.wrong(path+".path", "a path that begins with /", "bad path %q", r.Path)
+		} else if r.Handle(mux, http.NotFoundHandler()) != nil {
+			c.wrong(path+".path", "a pattern such as /charges/{id}, each once",
+				"bad pattern %q, or one that another route has", r.Pattern())
 		}
 		if seen[r.Name] {
 			c.wrong(path, "another name", "two routes are called %q", r.Name)
+		}
+		c.headers(path+".headers", r.Headers)
+		if _, err := ParseBody(r.Body, nil); err != nil {
+			c.wrong(path+".body", "a template with .JSON, .PathValue, uuid and the like", "%v", err)
 		}
 		seen[r.Name] = true
 	}

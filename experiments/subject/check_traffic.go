@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,9 +41,16 @@ func (c checker) traffic() {
 	if len(t.Requests) > 0 && total == 0 {
 		c.wrong("traffic.requests", "a weight above 0 for at least one request", "all weights are 0")
 	}
+	c.headers("traffic.headers", t.Headers)
 	c.callers()
 	c.ledger()
 	c.register()
+	if c.d.Err() != nil {
+		return // what follows would be told twice
+	}
+	for _, m := range loadgen.Check(t) {
+		c.wrong("traffic."+m.At, "what can be filled in and sent", "%s", strings.TrimPrefix(m.Error(), "traffic: "))
+	}
 }
 
 // register must say how one is named, written and read.
@@ -68,6 +76,18 @@ func (c checker) success(at string, rules []string) {
 	for i, text := range rules {
 		if !successRule.MatchString(text) {
 			c.wrong(yamlfile.Index(at, i), "a status such as 201 or a class such as 2xx", "bad status %q", text)
+		}
+	}
+}
+
+// headers must have names that HTTP knows, and values on one line.
+func (c checker) headers(at string, headers map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		switch {
+		case name == "" || strings.Trim(name, headerLetters) != "":
+			c.wrong(yamlfile.Join(at, name), "a header such as Content-Type", "bad header %q", name)
+		case strings.ContainsAny(headers[name], "\r\n"):
+			c.wrong(yamlfile.Join(at, name), "a value on one line", "the value of %s has several lines", name)
 		}
 	}
 }
@@ -118,6 +138,7 @@ func (c checker) request(at string, r loadgen.Request) {
 		c.wrong(at+".path", "a path that begins with /", "bad path %q", r.Path)
 	}
 	c.success(at+".success", r.Success)
+	c.headers(at+".headers", r.Headers)
 	for i, name := range r.Uses {
 		c.dependency(yamlfile.Index(at+".uses", i), name)
 	}

@@ -77,6 +77,7 @@ func (ms Mistakes) Unwrap() []error {
 // sorted orders mistakes by place and keeps the first that was found at each:
 // the others follow from it.
 func (ms Mistakes) sorted() Mistakes {
+	ms = slices.Clone(ms)
 	slices.SortStableFunc(ms, func(a, b *Mistake) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -85,7 +86,18 @@ func (ms Mistakes) sorted() Mistakes {
 
 // Nearest orders the choices by their likeness to the word and joins them for
 // the "expected" of a mistake.
-func Nearest(word string, choices []string) string { return oneOf(nearest(word, choices)) }
+func Nearest(word string, choices []string) string {
+	if len(choices) > mostChoices {
+		return NearestFew(word, choices, fewChoices)
+	}
+	return oneOf(nearest(word, choices))
+}
+
+// Of more choices than a sentence bears only a few are told.
+const (
+	mostChoices = 20
+	fewChoices  = 6
+)
 
 // NearestFew is [Nearest] cut to the n likeliest choices.
 func NearestFew(word string, choices []string, n int) string {

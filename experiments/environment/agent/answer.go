@@ -26,7 +26,7 @@ type answer struct {
 }
 
 func newAnswer(s *stub, r subject.Route, ids *ids) (*answer, error) {
-	body, err := parseBody(r.Body, ids)
+	body, err := subject.ParseBody(r.Body, ids.uuid)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func newAnswer(s *stub, r subject.Route, ids *ids) (*answer, error) {
 		headers: r.Headers, body: body, latency: r.Latency,
 	}
 	if a.name == "" {
-		a.name = pattern(r)
+		a.name = r.Pattern()
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK

@@ -42,10 +42,10 @@ func newStub(c StubConfig, ids *ids, clk clock, l *recordLog) (*stub, error) {
 	}
 	fallback := true
 	for _, r := range c.Routes {
-		pattern := pattern(r)
+		pattern := r.Pattern()
 		a, err := newAnswer(s, r, ids)
 		if err == nil {
-			err = handle(s.mux, pattern, a)
+			err = r.Handle(s.mux, a)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("stub %q: route %q: %w", c.Name, pattern, err)
@@ -69,29 +69,6 @@ func newStub(c StubConfig, ids *ids, clk clock, l *recordLog) (*stub, error) {
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return s, nil
-}
-
-// pattern is a route's net/http pattern.
-func pattern(r subject.Route) string {
-	path := r.Path
-	if path == "" {
-		path = "/"
-	}
-	if r.Method == "" {
-		return path
-	}
-	return r.Method + " " + path
-}
-
-// handle registers a handler; ServeMux panics on a bad or doubled pattern.
-func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	mux.Handle(pattern, h)
-	return nil
 }
 
 // serve answers and records one call.

@@ -3,12 +3,10 @@ package agent
 import (
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"sync"
-	"text/template"
 )
 
 // templateData is what a stub's body template sees of a request.
@@ -33,19 +31,6 @@ func newTemplateData(r *http.Request, body []byte) templateData {
 		d.JSON = nil
 	}
 	return d
-}
-
-func parseBody(text string, ids *ids) (*template.Template, error) {
-	t, err := template.New("body").Funcs(template.FuncMap{"uuid": ids.uuid, "json": toJSON}).Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("body template: %w", err)
-	}
-	return t, nil
-}
-
-func toJSON(v any) (string, error) {
-	b, err := json.Marshal(v)
-	return string(b), err
 }
 
 // ids draws version 4 UUIDs from a seed.
