@@ -36,3 +36,13 @@ func TestOrders(t *testing.T) {
 
 // mainJob is how much time is left for the main job with second attempts.
 const mainJob = 12 * time.Minute
+
+// TestOrdersOnPgxpool tries the reference service on pgx's own pool with what
+// happens to databases, where SEATRIAL_LONG is set.
+func TestOrdersOnPgxpool(t *testing.T) {
+	if os.Getenv("SEATRIAL_LONG") == "" {
+		t.Skip("a second trial of the service takes minutes: SEATRIAL_LONG=1")
+	}
+	suites.Run(t, "../testdata/orders/seatrial-pgxpool.yaml", suites.Out(filepath.Join(moduleRoot, "runs", "pgxpool")),
+		suites.Only("pool-exhausted", "postgres-*", "transactions", "serialization", "failover", "crash-cycles"))
+}
