@@ -152,7 +152,7 @@ func forget(b *testing.B, e *Environment) {
 func ordered(b *testing.B, e *Environment, migration bool) order {
 	b.Helper()
 	scope := e.scope(migration).With(e.replicaValues(9, "plain"))
-	o, err := e.order(scope)
+	o, err := e.order(e.Current(), scope)
 	if err == nil && migration {
 		o.cmd = []string{"migrate"}
 		o.env["OWNER_URL"], err = scope.String("${postgres.owner_url}")
