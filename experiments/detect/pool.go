@@ -21,9 +21,10 @@ import (
 //
 // More than the promised number in three samples in a row is a violation; in
 // fewer it is not, because a driver reconnects before the server has processed
-// a cancel (one sample in ten, measured). A census that never reaches the
-// smaller of max_open_connections and max_concurrent means that the pool was
-// not exhausted: unknown.
+// a cancel (one sample in ten, measured). A replica's census that never reaches
+// the smaller of max_open_connections and max_concurrent means that its pool was
+// not exhausted: unknown. Where every replica's was, each must show it in its
+// metrics.
 type PoolBound struct {
 	// Fault is the kind of step that holds the lock. Default table_lock.
 	Fault string `json:"fault,omitempty" yaml:"fault"`
@@ -72,8 +73,8 @@ func (p *PoolBound) Detect(j journal.Journal) Finding {
 	}
 	for _, lock := range locks {
 		q := p.resolved(j.Header().Promises)
-		q.metrics(d, j, lock)
-		q.census(d, j, lock)
+		q.size(d, j, lock)
+		q.metrics(d, j, lock, q.census(d, j, lock))
 		q.answers(d, j, lock)
 		q.recovery(d, j, lock)
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 // census holds the number of backends that wait on a lock against the pool's
-// promised size.
-func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
+// promised size, and reports whether every replica's pool was exhausted.
+func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) bool {
 	h := j.Header()
 	c := takeCensus(j, lock.Target, lock.window, h.Replicas)
 	if c.samples == 0 {
 		d.doubt("pg_stat_activity of %s could not be sampled between %v and %v%s",
 			lock.Target, lock.window.From, lock.window.To, c.trouble())
-		return
+		return false
 	}
 	if c.gap > activityGap {
 		d.doubt("pg_stat_activity of %s was not sampled for %s until %v, while its table was locked%s; who waited then is "+
@@ -27,7 +27,7 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 		d.add(measured("backends_waiting_max", float64(c.most), "1", c.samples))
 		d.doubt("the owner has not said how many connections a replica may open, nor do its metrics: promise "+
 			"max_open_connections; %d backends waited at once", c.most)
-		return
+		return false
 	}
 	bound := p.MaxOpen * c.share
 	d.add(bounded("backends_waiting_max", float64(c.most), "1", "<=", float64(bound), c.samples))
@@ -43,6 +43,7 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 	// Of several replicas that cannot be told apart one at least has reached
 	// the number when their sum is above share × (reach − 1).
 	reach = c.share*(reach-1) + 1
+	least, who := c.least(h.Replicas)
 	switch over := c.longestOver(bound); {
 	case over >= overInARow:
 		d.against("promised at most %d connections per replica; %d backends of %s waited on the locked table at once, and "+
@@ -50,10 +51,30 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) {
 	case over > 0:
 		d.note("%d backends waited at once in %d sample(s): a driver reconnects before the server has processed a cancel",
 			c.most, over)
-	case c.most < reach:
-		d.doubt("at most %d backends of %s waited on the locked table, and %d are needed to have exhausted the pool: send "+
-			"more concurrent requests that use the table", c.most, c.who, reach)
 	}
+	if least < reach && c.longestOver(bound) < overInARow {
+		d.doubt("at most %d backends of %s waited on the locked table, and %d are needed to have exhausted the pool: send "+
+			"more concurrent requests that use the table", least, who, reach)
+	}
+	return c.share == 1 && least >= reach
+}
+
+// least is the group whose largest number is the smallest, and that number.
+func (c census) least(replicas []string) (n int, who string) {
+	sizes := c.sizes()
+	if len(sizes) < max(1, len(replicas)/c.share) {
+		for _, r := range replicas {
+			if _, ok := sizes[r]; !ok {
+				return 0, r
+			}
+		}
+	}
+	for i, g := range slices.Sorted(maps.Keys(sizes)) {
+		if i == 0 || sizes[g] < n {
+			n, who = sizes[g], g
+		}
+	}
+	return n, who
 }
 
 // activityGap is the longest time without a sample that is borne; there should
@@ -197,43 +218,80 @@ func (c census) longestOver(bound int) int {
 // ends (detectors.md, F7).
 const poolSettles = 2 * time.Second
 
-// metrics asks for a series that tells of waiting to have moved, and learns the
-// pool's size from the metrics where the owner has not said it.
-func (p *PoolBound) metrics(d *docket, j journal.Journal, lock faultStep) {
-	scraped, moved, found := 0, "", ""
+// size learns the pool's size from the metrics where the owner has not said it.
+func (p *PoolBound) size(d *docket, j journal.Journal, lock faultStep) {
 	for _, replica := range j.Header().Replicas {
 		before, ok := journal.MetricsAt(j, replica, lock.window.From)
 		if !ok {
 			continue
 		}
-		scraped++
 		for s := range before.All() {
 			p.poolSize(d, replica, s)
 		}
-		until := journal.Window{From: lock.window.From}
-		if after, ok := journal.MetricsAfter(j, replica, lock.window.To.Add(poolSettles)); ok {
-			until.To = after.At + 1
+	}
+}
+
+// metrics asks for a series that tells of waiting to have moved: of each replica
+// that is scraped where each had callers waiting, otherwise of one.
+func (p *PoolBound) metrics(d *docket, j journal.Journal, lock faultStep, each bool) {
+	moved, still, none := map[string]string{}, map[string]string{}, 0
+	for _, replica := range j.Header().Replicas {
+		name, grew, scraped := poolWaited(j, replica, lock)
+		switch {
+		case !scraped:
+		case grew:
+			moved[replica] = name
+		case name != "":
+			still[replica] = name
+		default:
+			none++
 		}
-		for now := range journal.Changes(j, replica, until) {
-			name, grew := poolMoved(before, now)
-			found = orDefault(found, name)
-			if grew {
-				moved = name
-			}
-		}
+	}
+	at := ""
+	if len(moved) > 0 {
+		at = " at " + strings.Join(slices.Sorted(maps.Keys(still)), ", ")
 	}
 	switch {
 	case p.Metrics == "ignored":
-	case scraped == 0:
+	case len(moved)+len(still)+none == 0:
 		d.note("no metrics were scraped before the lock, so whether they show the waiting is not known")
-	case moved != "":
-		d.note("the waiting shows in %s", moved)
-	case found != "":
-		d.against("%s stands for callers who wait for the pool, but did not move while the table was locked (%v to %v)",
-			found, lock.window.From, lock.window.To)
-	default:
+	case len(still) > 0 && (each || len(moved) == 0):
+		d.against("%s stands for callers who wait for the pool, but did not move while the table was locked (%v to %v)%s",
+			firstOf(still), lock.window.From, lock.window.To, at)
+	case none > 0 && (each || len(moved) == 0):
 		d.against("no metric tells that callers wait for the pool; looked for %s", poolWaitLooked)
+	default:
+		d.note("the waiting shows in %s", firstOf(moved))
 	}
+}
+
+// firstOf is the value of the first key; empty where there is none.
+func firstOf(m map[string]string) string {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		return m[key]
+	}
+	return ""
+}
+
+// poolWaited is a replica's metric that stands for waiting, and whether it moved
+// in a lock or soon after it.
+func poolWaited(j journal.Journal, replica string, lock faultStep) (name string, grew, scraped bool) {
+	before, ok := journal.MetricsAt(j, replica, lock.window.From)
+	if !ok {
+		return "", false, false
+	}
+	until := journal.Window{From: lock.window.From}
+	if after, ok := journal.MetricsAfter(j, replica, lock.window.To.Add(poolSettles)); ok {
+		until.To = after.At + 1
+	}
+	for now := range journal.Changes(j, replica, until) {
+		found, moved := poolMoved(before, now)
+		if moved {
+			name, grew = found, true
+		}
+		name = orDefault(name, found)
+	}
+	return name, grew, true
 }
 
 // poolMoved finds a pool's wait metric, and one that has moved if there is one.

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -166,6 +167,20 @@ func TestPoolBound(t *testing.T) {
 				return s
 			})
 		}, Violated, "did not move"},
+		{"one replica's metric does not move", 10, 1, 503, func(m *made) {
+			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
+				if e.On == "replica-2" && !s.Fresh {
+					s.Changed = nil
+				}
+				return s
+			})
+		}, Violated, "did not move while the table was locked (3s to 13s) at replica-2"},
+		{"one replica not exhausted", 10, 1, 503, func(m *made) {
+			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
+				a.Backends = slices.DeleteFunc(a.Backends, func(b journal.Backend) bool { return b.PID%2 == 1 && b.PID > 5 })
+				return a
+			})
+		}, Unknown, "at most 3 backends of orders-1"},
 		{"not scraped", 10, 1, 503, func(m *made) { without[journal.Scrape](m) }, Held, "no metrics were scraped"},
 		{"good after 4.8 s", 10, 1, 503, failAfter(4.8), Held, ""},
 		{"good after 5.3 s", 10, 1, 503, failAfter(5.3), Violated, "good answers within 5s of the unlocking"},
@@ -218,6 +233,26 @@ func TestStatementBound(t *testing.T) {
 		{"beyond it", 5.6, nothing, Violated, "one was on the server for 5.6s"},
 		{"hung up, cancelled", 0.65, hungUp(0.2), Held, "at most 700ms"},
 		{"hung up, not cancelled", 0.75, hungUp(0.2), Violated, "the last hang-up"},
+		{"some answered before that", 0.75, func(m *made) {
+			n := 0
+			m.change(func(r *journal.Request) {
+				if n++; n%3 > 0 {
+					r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
+					r.Done = r.Sent + secs(0.2)
+				} else {
+					r.Done = r.Sent + secs(0.1)
+				}
+			})
+		}, Violated, "the last hang-up"},
+		{"some answered after that", 0.75, func(m *made) {
+			n := 0
+			m.change(func(r *journal.Request) {
+				if n++; n%3 > 0 {
+					r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
+					r.Done = r.Sent + secs(0.2)
+				}
+			})
+		}, Held, ""},
 		{"idle is no statement", 9, func(m *made) {
 			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
 				for i := range a.Backends {

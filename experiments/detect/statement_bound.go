@@ -9,8 +9,9 @@ import (
 // StatementBound asks whether every database statement ends when its caller's
 // time is over (D47): while a table is locked, no backend of the service may
 // work on one statement for longer than the service may take to answer, plus
-// half a second. Where every request of the window was one that our client hung
-// up on, the bound is the latest hang-up plus the promise cancels_within.
+// half a second. Where our client hung up on every request of the window that was
+// not answered sooner, the bound is the latest hang-up plus the promise
+// cancels_within.
 //
 // It needs a table_lock step that is longer than the bound under load that uses
 // the table, and pg_stat_activity samples every 50 to 100 ms. Measured: a
@@ -87,14 +88,17 @@ func (s *StatementBound) bound(j journal.Journal, lock faultStep) (time.Duration
 		return s.Within, "as the expectation says"
 	}
 	p := j.Header().Promises
-	hangUp, all := time.Duration(0), true
+	var hangUp, answered time.Duration
 	for r := range j.Requests(lock.window) {
-		if !r.Dropped {
-			all = all && r.Canceled
+		switch {
+		case r.Dropped:
+		case r.Canceled:
 			hangUp = max(hangUp, r.RawLatency())
+		default:
+			answered = max(answered, r.RawLatency())
 		}
 	}
-	if all && hangUp > 0 {
+	if hangUp > answered {
 		return hangUp + p.CancelsWithin, "the last hang-up and cancels_within"
 	}
 	return p.AnswersWithin + answerSlack, "answers_within and half a second"
