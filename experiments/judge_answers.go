@@ -12,6 +12,9 @@ import (
 // answersKind is what the finding on recorded answers is called.
 const answersKind = "answers"
 
+// answersShown is how many of them a finding points at.
+const answersShown = 6
+
 // answers compares what detectors said while the run went on (the gate,
 // guardrails, and the stop rules that ended steps early) with what they say of
 // the same head of the journal now. The finding is unknown at the first that
@@ -31,6 +34,7 @@ func (p judge) answers(j journal.Journal) (f detect.Finding, any bool) {
 			continue // of a version that did not take down what it had seen
 		}
 		compared++
+		said := detect.Evidence{At: e.At, Kind: a.Kind(), On: e.On, Excerpt: a.Outcome + ": " + a.Reason}
 		again, err := p.again(j, a, step, n)
 		if err == nil {
 			err = differs(a, again)
@@ -40,12 +44,15 @@ func (p judge) answers(j journal.Journal) (f detect.Finding, any bool) {
 			f.Reason = fmt.Sprintf("what %s said at %v, when it was asked as %s, is not what it says of the same part of the "+
 				"journal now: %v; the journal or the plan is not the one it was asked with, or another version is judging",
 				a.Detector, e.At, cmp.Or(purposes[a.Purpose], a.Purpose), err)
-			f.Evidence = []detect.Evidence{{At: e.At, Kind: a.Kind(), On: e.On, Excerpt: a.Outcome + ": " + a.Reason}}
+			f.Evidence = []detect.Evidence{said}
 			return f, true
 		}
+		if len(f.Evidence) < answersShown {
+			f.Evidence = append(f.Evidence, said)
+		}
 	}
-	f.Reason = fmt.Sprintf("%d answers that were given while the run went on are those of the same part of the journal now",
-		compared)
+	f.Reason = fmt.Sprintf("%d answers that were given while the run went on are those of the same part of the journal "+
+		"now", compared)
 	return f, compared > 0
 }
 

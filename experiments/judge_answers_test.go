@@ -85,7 +85,7 @@ func TestAnswersAreThoseOfTheirHeads(t *testing.T) {
 		t.Errorf("the verdict is %s: %s", v.Outcome, v.Reason)
 	}
 	f, ok := first(v.Attempts[0].Guards, func(f detect.Finding) bool { return f.Detector == answersKind })
-	if !ok || f.Outcome != detect.Held || !strings.Contains(f.Reason, "6 answers") {
+	if !ok || f.Outcome != detect.Held || !strings.Contains(f.Reason, "6 answers") || len(f.Evidence) != 6 {
 		t.Errorf("the finding on answers is %s: %s", f.Outcome, f.Reason)
 	}
 }
@@ -117,7 +117,9 @@ func TestAnswersThatDiffer(t *testing.T) {
 		"the stop rule counted otherwise": {
 			nth(5, func(_ *journal.Entry, a *journal.Assessment) { a.Quantities[0].Value = 7 }), "then, ",
 		},
-		"another step": {nth(5, func(e *journal.Entry, _ *journal.Assessment) { e.On = "other" }), "the plan asks nothing there"},
+		"another step": {
+			nth(5, func(e *journal.Entry, _ *journal.Assessment) { e.On = "other" }), "the plan asks nothing there",
+		},
 		"another detector": {
 			nth(1, func(_ *journal.Entry, a *journal.Assessment) { a.Detector = "third" }), "it is first that is asked there",
 		},

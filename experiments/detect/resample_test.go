@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -275,7 +276,7 @@ func TestLateCalls(t *testing.T) {
 	}{
 		"nothing":              {func(int, *journal.Call) {}, 10 * ms},
 		"one id":               {func(_ int, c *journal.Call) { c.RequestID = "t-load-1" }, 990 * ms},
-		"an id each":           {func(i int, c *journal.Call) { c.RequestID = journal.RequestID("t", "load", uint64(i)) }, 10 * ms},
+		"an id each":           {func(i int, c *journal.Call) { c.RequestID = fmt.Sprintf("t-load-%d", i) }, 10 * ms},
 		"one idempotency key":  {func(_ int, c *journal.Call) { c.IdempotencyKey = "k" }, 990 * ms},
 		"one trace, new spans": {func(i int, c *journal.Call) { c.Traceparent = spanOf(i) }, 990 * ms},
 	} {
