@@ -151,6 +151,7 @@ func (p *planner) build() error {
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })
 	p.tap()
+	p.agentless()
 	return nil
 }
 

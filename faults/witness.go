@@ -162,6 +162,7 @@ func (s scene) flow(w journal.Window) flow {
 		}
 		last = t
 	}
+	s.carried(w, &f)
 	ours := journal.Window{From: w.From.Add(-tallyLag), To: w.To}
 	if ours.To != 0 {
 		ours.To = ours.To.Add(tallyLag / 2)
@@ -177,6 +178,17 @@ func (s scene) flow(w journal.Window) flow {
 		}
 	}
 	return f
+}
+
+// carried adds what an engine counted where the proxy does not; which way it went
+// is not known.
+func (s scene) carried(w journal.Window, f *flow) {
+	for e, c := range journal.Of[journal.Carried](s.j) {
+		if e.On == s.target && e.At >= w.From && (w.To == 0 || e.At < w.To.Add(tallyLag/2)) {
+			f.up += int64(c.Bytes) //nolint:gosec // far below
+			f.samples++
+		}
+	}
 }
 
 // counts is how often a toxic did something in the window, and how many times

@@ -122,6 +122,15 @@ func uses(before journal.Usage, during ...journal.Usage) func(*tale) {
 	}
 }
 
+// carrying records so many bytes that an engine counted every 100 ms.
+func carrying(n uint64) func(*tale) {
+	return func(s *tale) {
+		for ms := 3000; ms < 9000; ms += 100 {
+			s.Record(journal.Entry{At: at(ms) + 2, On: "db", Body: journal.Carried{Bytes: n}})
+		}
+	}
+}
+
 var slowly = &PacketDelay{Delay: 50 * time.Millisecond}
 
 // left records what a kernel counted of packets.
@@ -451,6 +460,8 @@ func TestWitnesses(t *testing.T) {
 		"backends unseen":       {&TerminateBackends{}, nil, ErrNotInForce},
 		"pause db":              {&Pause{}, parts{silent, load}, nil},
 		"pause db answered":     {&Pause{}, parts{same, load}, ErrNotInForce},
+		"pause db, carried":     {&Pause{}, parts{silent, carrying(500)}, nil},
+		"pause db, ours alone":  {&Pause{}, parts{silent, carrying(8)}, ErrNotExercised},
 		"kill db":               {&Kill{}, parts{refused, cutLoad}, nil},
 		"kill db answered":      {&Kill{}, parts{same, load}, ErrNotInForce},
 		"restart db":            {&Restart{}, parts{refused, cutLoad}, nil},

@@ -17,4 +17,18 @@ type PacketCount struct {
 // Kind is "packets".
 func (PacketCount) Kind() string { return "packets" }
 
-var _ = register[PacketCount]()
+// Carried is what a dependency's proxy carried, at the least, since the entry
+// before it, where the proxy itself does not count: what its container received
+// from the service and from the dependency, beside what packets are made of. The
+// entry's On is the dependency. It is recorded every 100 ms.
+type Carried struct {
+	Bytes uint64 `json:"bytes"`
+}
+
+// Kind is "carried".
+func (Carried) Kind() string { return "carried" }
+
+var (
+	_ = register[PacketCount]()
+	_ = register[Carried]()
+)

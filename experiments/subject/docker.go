@@ -7,13 +7,32 @@ import (
 
 // Images changes which images the docker environment is made of, where the
 // defaults are not wanted. The environment variables SEATRIAL_AGENT_IMAGE,
-// SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE change the defaults of all
-// subjects.
+// SEATRIAL_TOXIPROXY_IMAGE, SEATRIAL_POSTGRES_IMAGE and SEATRIAL_REDIS_IMAGE
+// change the defaults of all subjects.
 type Images struct {
 	// Agent is seatrial's agent. Default: this very seatrial, in an image of its
 	// own that is built when it is missing.
 	Agent string `yaml:"agent" json:"agent,omitempty"`
+	// Toxiproxy is an image of Toxiproxy's own server, such as
+	// ghcr.io/shopify/toxiproxy:2.12.0, to stand before the dependencies in place
+	// of the agent. There are then no stubs, no wire tap and no toxics of ours,
+	// and calls, statements and connections are not recorded: http dependencies
+	// are refused, and experiments that need any of it are not applicable.
+	// Default: the agent.
+	Toxiproxy string `yaml:"toxiproxy" json:"toxiproxy,omitempty"`
 }
+
+// ToxiproxyNaming is the environment variable that names an image of Toxiproxy
+// for all subjects that name none.
+const ToxiproxyNaming = "SEATRIAL_TOXIPROXY_IMAGE"
+
+// StubNeedsAgent says why there is no http dependency without the agent.
+const StubNeedsAgent = "an http dependency is a stub that seatrial's agent hosts, and images.toxiproxy leaves the agent " +
+	"out; leave images.toxiproxy out, or make it kind: tcp with an image"
+
+// Agentless reports whether Toxiproxy's own server stands before the
+// dependencies in place of the agent.
+func (s *Subject) Agentless() bool { return s.Environment == "docker" && s.Images.Toxiproxy != "" }
 
 // Container is how the service becomes a container, for environment: docker.
 // Without Image and Dockerfile, Build is compiled here, statically, into an

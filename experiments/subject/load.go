@@ -143,6 +143,7 @@ func setDefault[T comparable](field *T, value T) {
 // fill puts the documented default into every field that the file leaves open.
 func (s *Subject) fill(d *yamlfile.Document) {
 	setDefault(&s.Environment, "process")
+	setDefault(&s.Images.Toxiproxy, os.Getenv(ToxiproxyNaming))
 	s.Service.fill(d)
 	for i := range s.Dependencies {
 		s.Dependencies[i].fill()

@@ -3,6 +3,7 @@
 # for machines without a registry:
 #   seatrial/postgres:local   PostgreSQL from /usr/lib/postgresql, with the official image's variables
 #   seatrial/redis:local      redis-server
+#   seatrial/toxiproxy:local  Toxiproxy's own server, from its module
 #   seatrial/golang:local     Go with the modules of the reference service, to build its Dockerfile
 # A stand-in that is there already is left alone; FORCE=1 builds it anew.
 set -euo pipefail
@@ -65,6 +66,17 @@ if wanted seatrial/redis:local; then
 WORKDIR /data
 EXPOSE 6379
 CMD ["redis-server"]
+EOF
+fi
+
+if wanted seatrial/toxiproxy:local; then
+  root=$work/toxiproxy/root
+  mkdir -p "$root"
+  CGO_ENABLED=0 go build -o "$root/toxiproxy" github.com/Shopify/toxiproxy/v2/cmd/server
+  image seatrial/toxiproxy:local "$root" <<EOF
+EXPOSE 8474
+ENTRYPOINT ["/toxiproxy"]
+CMD ["-host=0.0.0.0"]
 EOF
 fi
 

@@ -61,6 +61,9 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 		return err
 	})
 	group.Go(func() error {
+		if s.Agentless() {
+			return b.engine.ensure(ctx, toxiproxyPicture(s), progress)
+		}
 		_, err := b.agentImage(ctx, s, progress)
 		return err
 	})
@@ -150,6 +153,9 @@ func (b *Backend) check(s *subject.Subject) error {
 		if d.External() {
 			return fmt.Errorf("%s: containers do not use a server that runs already; "+
 				"leave its address out, or use the process environment", d.Name)
+		}
+		if d.Kind == subject.HTTP && s.Agentless() {
+			return fmt.Errorf("%s: %s", d.Name, subject.StubNeedsAgent)
 		}
 		if host, _, err := net.SplitHostPort(d.Address); err == nil && subject.Loopback(host) && !d.Contained(s) {
 			return fmt.Errorf("%s: %s is this machine's own, which containers do not reach; give it an image", d.Name, d.Address)

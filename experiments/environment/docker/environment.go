@@ -12,6 +12,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
 )
 
 // Environment is one that runs.
@@ -23,7 +24,12 @@ type Environment struct {
 	scratch string // the mark of all that is its
 	network string // the name of its own network
 	netID   string
-	servers []*server // in the subject's order
+	servers []*server       // in the subject's order
+	plain   []faults.Target // the dependencies behind Toxiproxies, where there is no agent
+
+	life     context.Context // ends when it is taken down
+	end      context.CancelFunc
+	watching sync.WaitGroup
 
 	mu    sync.Mutex
 	boxes []*box          // those of the dependencies
@@ -34,6 +40,7 @@ var _ environment.Environment = (*Environment)(nil)
 
 func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o environment.Options) *Environment {
 	e := &Environment{backend: b, engine: b.engine, scratch: b.host.Watcher().Scratch(), units: map[string]*box{}}
+	e.life, e.end = context.WithCancel(context.Background())
 	e.Base = fleet.NewBase(fleet.Config{
 		Subject: s, Journal: rec, New: e.newReplica, Commands: e.commands,
 		Build: func(ctx context.Context, s *subject.Subject) (string, error) {
@@ -59,6 +66,9 @@ func (e *Environment) up(ctx context.Context) error {
 		return err
 	}
 	starts := []func(context.Context) error{e.startAgent}
+	if e.Subject.Agentless() {
+		starts[0] = e.startToxiproxies
+	}
 	for _, s := range e.servers {
 		if s.start != nil {
 			starts = append(starts, s.start)
@@ -87,6 +97,8 @@ func (e *Environment) own(b *box) {
 
 // Stop takes everything down, all at once, and removes the network.
 func (e *Environment) Stop(ctx context.Context) error {
+	e.end()
+	e.watching.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var ends []func(context.Context) error

@@ -18,10 +18,8 @@ func (e *Environment) remember(name string, b *box) {
 	e.units[name] = b
 }
 
-// Targets are all dependencies in the subject's order, then all replicas, which
-// are containers.
-func (e *Environment) Targets() []faults.Target {
-	all := e.Base.Targets()
+// contained makes the replicas among targets containers.
+func (e *Environment) contained(all []faults.Target) []faults.Target {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, t := range all {

@@ -22,18 +22,24 @@ type serverTarget struct {
 func (t serverTarget) Name() string { return t.Dependency.Name() }
 
 // postgresTarget is a PostgreSQL server behind its proxy.
-type postgresTarget struct{ serverTarget }
+type postgresTarget struct {
+	serverTarget
+	access
+}
+
+// access is the way into a PostgreSQL server past its proxy.
+type access struct{ to *server }
 
 // Admin implements [faults.SQL].
-func (t postgresTarget) Admin(ctx context.Context) (*pgx.Conn, error) {
-	return t.connect(ctx, postgres.Superuser, t.database.Name)
+func (a access) Admin(ctx context.Context) (*pgx.Conn, error) {
+	return a.to.connect(ctx, postgres.Superuser, a.to.database.Name)
 }
 
 // ServiceRole implements [faults.SQL].
-func (t postgresTarget) ServiceRole() string { return t.database.Service }
+func (a access) ServiceRole() string { return a.to.database.Service }
 
 // ServiceDSN implements [faults.SQL].
-func (t postgresTarget) ServiceDSN() string { return t.database.References(t.outside)["url"] }
+func (a access) ServiceDSN() string { return a.to.database.References(a.to.outside)["url"] }
 
 // tappedTarget is a PostgreSQL server with a wire tap before it.
 type tappedTarget struct {
@@ -53,9 +59,9 @@ func (s *server) behind() func(*agent.Dependency, *fleet.Tap) faults.Target {
 		case s.dependency.Kind != subject.Postgres:
 			return t
 		case tap == nil:
-			return postgresTarget{t}
+			return postgresTarget{t, access{s}}
 		}
-		return tappedTarget{postgresTarget{t}, *tap}
+		return tappedTarget{postgresTarget{t, access{s}}, *tap}
 	}
 }
 

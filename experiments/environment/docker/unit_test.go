@@ -163,6 +163,9 @@ func TestCheck(t *testing.T) {
 		"remote": {func(s *subject.Subject) {
 			s.Dependencies[2] = subject.Dependency{Name: "m", Kind: "tcp", Address: "192.0.2.1:1"}
 		}, "--allow-target"},
+		"stub": {func(s *subject.Subject) {
+			s.Environment, s.Images.Toxiproxy = "docker", "toxiproxy"
+		}, "payments: an http"},
 		"signal": {func(s *subject.Subject) { s.Service.Stop.Signal = "SIGNOTHING" }, "no signal is called"},
 	} {
 		t.Run(name, func(t *testing.T) {
