@@ -125,6 +125,7 @@ func TestStore(t *testing.T) {
 		t.Run("privileges", func(t *testing.T) { testPrivileges(t, server, owner) })
 		t.Run("full pool", func(t *testing.T) { testFullPool(t, open, server) })
 		t.Run("sessions", func(t *testing.T) { testSessions(t, p, server) })
+		t.Run("terminated", func(t *testing.T) { testTerminated(t, p, server) })
 		t.Run("drill", func(t *testing.T) { testDrill(t, open, server) })
 	})
 }
@@ -407,6 +408,39 @@ current_setting('idle_in_transaction_session_timeout') = '15s')::int`)
 	})
 	if err != nil {
 		t.Errorf("the timeouts are not what they should be: %v", err)
+	}
+}
+
+// testTerminated has the database end all connections: each may fail one
+// operation, and none is handed out twice.
+func testTerminated(t *testing.T, p keeper, server *postgres.Server) {
+	var wg sync.WaitGroup
+	for range 4 { // as many as may be open
+		wg.Go(func() {
+			if _, err := p.Get(t.Context(), "settled"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	admin, err := server.Admin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	var ended int
+	if err := admin.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = 'store-test'`).Scan(&ended); err != nil || ended == 0 {
+		t.Fatalf("%d connections were ended: %v", ended, err)
+	}
+	failed := 0
+	for range 20 {
+		if _, err := p.Get(t.Context(), "settled"); err != nil {
+			failed++
+		}
+	}
+	if failed > ended {
+		t.Errorf("%d operations failed after %d connections were ended", failed, ended)
 	}
 }
 
