@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -9,13 +10,27 @@ import (
 // Ask has a detector judge a journal, and sees to it that a finding which held
 // or is violated says where in the journal to look: one that names no entry of
 // its own points at what it rests on: the steps as they were carried out, else
-// the first request, else the first entry.
+// the first request, else the first entry. Quantities have names of their own: of
+// several steps or replicas, the figures of the second end in _2.
 func Ask(d Detector, j journal.Journal) Finding {
 	f := d.Detect(j)
+	f.Quantities = distinct(f.Quantities)
 	if len(f.Evidence) == 0 && (f.Outcome == Held || f.Outcome == Violated) {
 		f.Evidence = scene(j)
 	}
 	return f
+}
+
+// distinct numbers quantities that share a name, in their order.
+func distinct(all []journal.Quantity) []journal.Quantity {
+	all = slices.Clone(all)
+	seen := map[string]int{}
+	for i, q := range all {
+		if seen[q.Name]++; seen[q.Name] > 1 {
+			all[i].Name = fmt.Sprintf("%s_%d", q.Name, seen[q.Name])
+		}
+	}
+	return all
 }
 
 // scene is what a run was about: its first steps, else its first request or entry.

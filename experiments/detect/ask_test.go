@@ -40,8 +40,12 @@ func TestFindingsAreWhole(t *testing.T) {
 // lacks lists what a finding must have and has not.
 func lacks(f Finding) []string {
 	var all []string
-	bounds := 0
+	bounds, named := 0, map[string]bool{}
 	for _, q := range f.Quantities {
+		if named[q.Name] {
+			all = append(all, "two quantities are called "+q.Name)
+		}
+		named[q.Name] = true
 		bounds += one(q.Bound != nil)
 		switch {
 		case math.IsNaN(q.Value) || math.IsInf(q.Value, 0):
