@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/runner"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -138,6 +140,43 @@ func tamper(t *testing.T, dir string) {
 	saved.Outcome = ""
 	if err := saved.Write(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What the gate said is asked again of the journal as it lies in the folder.
+func TestAnAnswerThatTheJournalDoesNotGiveIsTold(t *testing.T) {
+	t.Parallel()
+	f := trialtest.New(t)
+	got := try(t, t.Context(), f, testPlans(t, trialtest.Subject(), "low", "one"), nil)
+	answers := func(saved *folder.Trial) (found detect.Finding) {
+		for _, g := range saved.Experiments[0].Verdict.Attempts[0].Guards {
+			if g.Detector == "answers" {
+				found = g
+			}
+		}
+		return found
+	}
+	if a := answers(got); a.Outcome != detect.Held {
+		t.Errorf("the answers are %s: %s", a.Outcome, a.Reason)
+	}
+	file := filepath.Join(got.Dir, "one", "1", "journal.jsonl")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`("purpose":"gate","detector":"success","outcome":)"[a-z]*"`)
+	if err := os.WriteFile(file, said.ReplaceAll(text, []byte(`$1"violated"`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Judge(got.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := answers(again); a.Outcome != detect.Unknown || !strings.Contains(a.Reason, "asked as the gate") {
+		t.Errorf("the answers are %s: %s", a.Outcome, a.Reason)
+	}
+	if v := again.Experiments[0].Verdict; v.Outcome != experiments.Inconclusive {
+		t.Errorf("the verdict is %s: %s", v.Outcome, v.Reason)
 	}
 }
 
