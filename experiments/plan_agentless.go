@@ -5,12 +5,14 @@ import (
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
+const untold = ", so that nobody could tell whether the service met it"
+
 // agentsPart says of kinds of steps and of detectors what they need of the agent.
 var agentsPart = map[string]string{
-	"bandwidth":         "Toxiproxy's own toxic does not count what it holds up, so that nobody could tell whether the service met it",
-	"slicer":            "Toxiproxy's own toxic does not count what it slices, so that nobody could tell whether the service met it",
-	"slow_close":        "Toxiproxy's own toxic does not count the closes that it delays, so that nobody could tell whether the service met it",
-	"limit_data":        "Toxiproxy's own toxic does not count the connections that it cuts, so that nobody could tell whether the service met it",
+	"bandwidth":         "Toxiproxy's own toxic does not count what it holds up" + untold,
+	"slicer":            "Toxiproxy's own toxic does not count what it slices" + untold,
+	"slow_close":        "Toxiproxy's own toxic does not count the closes that it delays" + untold,
+	"limit_data":        "Toxiproxy's own toxic does not count the connections that it cuts" + untold,
 	"reset":             "Toxiproxy's own toxic ends open connections cleanly; that they are reset is the agent's work",
 	"connect_blackhole": "a listener that accepts nothing in the proxy's place is the agent's work",
 	"sql_error":         "a wire tap, which is the agent's, has to answer in the database's place",

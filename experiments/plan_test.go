@@ -389,11 +389,12 @@ func FuzzDecode(f *testing.F) {
 // TestNotHere plans faults that only containers know for processes and for
 // containers.
 func TestNotHere(t *testing.T) {
+	const limited = "version: 1\nname: limited\ntitle: Limited\nexpect: [ledger]\n"
 	for _, fault := range []string{
 		"cpu_limit", "memory_limit", "packet_loss", "packet_delay", "packet_duplication", "packet_corruption",
 	} {
 		for _, on := range []string{"replica", "postgres", "redis"} {
-			e := decoded(t, "version: 1\nname: limited\ntitle: Limited\nmethod: [{for: 1s, on: "+on+", fault: "+fault+"}]\nexpect: [ledger]\n")
+			e := decoded(t, limited+"method: [{for: 1s, on: "+on+", fault: "+fault+"}]\n")
 			for where, want := range map[string]string{"": "not supported here", "docker": ""} {
 				s := sampleSubject(t)
 				s.Environment = where
@@ -406,7 +407,7 @@ func TestNotHere(t *testing.T) {
 				}
 			}
 		}
-		e := decoded(t, "version: 1\nname: limited\ntitle: Limited\nmethod: [{for: 1s, on: http, fault: "+fault+"}]\nexpect: [ledger]\n")
+		e := decoded(t, limited+"method: [{for: 1s, on: http, fault: "+fault+"}]\n")
 		if _, err := NewPlan(e, sampleSubject(t), 1); err == nil {
 			t.Errorf("%s is planned on a stub", fault)
 		}
@@ -434,9 +435,11 @@ func TestAgentless(t *testing.T) {
 			s := sampleSubject(t)
 			s.Environment, s.Images.Toxiproxy = "docker", "toxiproxy"
 			if !c.stub {
-				s.Dependencies = slices.DeleteFunc(s.Dependencies, func(d subject.Dependency) bool { return d.Kind == subject.HTTP })
+				stub := func(d subject.Dependency) bool { return d.Kind == subject.HTTP }
+				s.Dependencies = slices.DeleteFunc(s.Dependencies, stub)
 			}
-			e := decoded(t, "version: 1\nname: plain\ntitle: Plain\nmethod: [{for: 1s, "+c.step+"}]\nexpect: ["+c.expect+"]\n")
+			const plain = "version: 1\nname: plain\ntitle: Plain\n"
+			e := decoded(t, plain+"method: [{for: 1s, "+c.step+"}]\nexpect: ["+c.expect+"]\n")
 			plans, err := NewPlan(e, s, 1)
 			if err != nil {
 				t.Fatal(err)

@@ -27,8 +27,8 @@ type Images struct {
 const ToxiproxyNaming = "SEATRIAL_TOXIPROXY_IMAGE"
 
 // StubNeedsAgent says why there is no http dependency without the agent.
-const StubNeedsAgent = "an http dependency is a stub that seatrial's agent hosts, and images.toxiproxy leaves the agent " +
-	"out; leave images.toxiproxy out, or make it kind: tcp with an image"
+const StubNeedsAgent = "an http dependency is a stub that seatrial's agent hosts, and images.toxiproxy leaves the " +
+	"agent out; leave images.toxiproxy out, or make it kind: tcp with an image"
 
 // Agentless reports whether Toxiproxy's own server stands before the
 // dependencies in place of the agent.

@@ -85,9 +85,9 @@ func usageOf(s container.StatsResponse) journal.Usage {
 	held, memory := s.CPUStats.ThrottlingData, s.MemoryStats
 	return journal.Usage{
 		Periods: held.Periods, Throttled: held.ThrottledPeriods,
-		ThrottledFor: time.Duration(held.ThrottledTime), //nolint:gosec // nanoseconds of one machine's life
-		Bytes:        int64(memory.Usage),               //nolint:gosec // bytes of one machine
+		ThrottledFor: time.Duration(held.ThrottledTime),
+		Bytes:        int64(memory.Usage),
 		LimitBytes:   int64(min(memory.Limit, 1<<62)),
-		AnonBytes:    int64(cmp.Or(memory.Stats["anon"], memory.Stats["total_rss"], memory.Stats["rss"])), //nolint:gosec // as above
+		AnonBytes:    int64(cmp.Or(memory.Stats["anon"], memory.Stats["total_rss"], memory.Stats["rss"])),
 	}
 }

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +88,7 @@ func (e *Environment) Flush(ctx context.Context) error {
 	case !e.Subject.Agentless():
 		return e.Base.Flush(ctx)
 	case e.life.Err() != nil:
-		return fmt.Errorf("flush: %w", context.Cause(e.life))
+		return errors.New("flush: the environment has been taken down")
 	}
 	return nil
 }

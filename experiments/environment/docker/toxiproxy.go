@@ -140,7 +140,7 @@ const wedgedAfter = 4 * time.Second
 // within calls what takes no context, and leaves it alone when it takes too long.
 func within(ctx context.Context, f func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wedgedAfter,
-		fmt.Errorf("Toxiproxy's API does not answer within %v; there is no agent that could be replaced", wedgedAfter))
+		fmt.Errorf("its API does not answer within %v, and there is no agent that could be replaced", wedgedAfter))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
@@ -173,7 +173,7 @@ func (p *plainProxy) ask(ctx context.Context, what string, f func(*toxiclient.Pr
 		return f(proxy)
 	})
 	if err != nil {
-		return fmt.Errorf("Toxiproxy of %q: %s: %w", p.name, what, err)
+		return fmt.Errorf("%s, behind Toxiproxy: %s: %w", p.name, what, err)
 	}
 	return nil
 }

@@ -112,12 +112,14 @@ func TestPlainToxic(t *testing.T) {
 			faults.Toxic{Type: faults.OwnToxics + "latency", Attributes: map[string]any{
 				"latency": 1500 * time.Microsecond, "jitter": time.Second, "seed": uint64(1),
 			}},
-			"latency", toxiclient.Attributes{"latency": int64(1), "jitter": int64(1000)},
+			"latency",
+			toxiclient.Attributes{"latency": int64(1), "jitter": int64(1000)},
 		},
 		"blackhole": {faults.Toxic{Type: faults.OwnToxics + "blackhole"}, "timeout", toxiclient.Attributes{"timeout": 0}},
 		"its own": {
 			faults.Toxic{Type: "slicer", Attributes: map[string]any{"delay": 1}},
-			"slicer", toxiclient.Attributes{"delay": 1},
+			"slicer",
+			toxiclient.Attributes{"delay": 1},
 		},
 		"ours": {faults.Toxic{Type: faults.OwnToxics + "slicer"}, "", nil},
 	} {

@@ -59,7 +59,7 @@ func root(link int) netlink.QdiscAttrs {
 }
 
 // microseconds are what netlink takes.
-func microseconds(d time.Duration) uint32 { return uint32(min(d.Microseconds(), 1<<32-1)) } //nolint:gosec // bounded
+func microseconds(d time.Duration) uint32 { return uint32(min(d.Microseconds(), 1<<32-1)) }
 
 func percent(share float64) float32 { return float32(share * 100) }
 
@@ -114,5 +114,5 @@ func (system) TCP() (again, twice uint64, err error) {
 		}
 		return sum
 	}
-	return count(snmp.Tcp.RetransSegs), count(netstat.TCPDSACKRecv, netstat.TCPDSACKOfoRecv), nil
+	return count(snmp.RetransSegs), count(netstat.TCPDSACKRecv, netstat.TCPDSACKOfoRecv), nil
 }
