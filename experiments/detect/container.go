@@ -38,6 +38,9 @@ func (c *Container) Detect(j journal.Journal) Finding {
 		confined++
 		confinedReplica(d, e, r)
 	}
+	for e, t := range journal.Of[journal.Trust](j) {
+		trusts(d, e, t)
+	}
 	if images == 0 || confined == 0 {
 		d.doubt("nobody looked at the service's container: the method has no container step")
 	}
@@ -111,4 +114,52 @@ func confinedReplica(d *docket, e journal.Entry, r journal.Confined) {
 			"ENTRYPOINT in its exec form, so that the service itself is process 1",
 			brief(r.Ended), orDefault(r.Program, "unknown"))
 	}
+}
+
+// trusts judges whom a replica trusted in the place of a dependency.
+func trusts(d *docket, e journal.Entry, t journal.Trust) {
+	switch {
+	case t.Asked == 0 && t.Err == "":
+		d.note("whether %s is asked by TLS as it should be was not tried: no request of the traffic says that it uses it, "+
+			"writes nothing, and needs nothing of earlier answers", e.On)
+	case t.Known:
+		d.add(bounded("tls_calls_"+e.On, float64(t.Calls), "1", ">=", 1, t.Connections))
+		if t.Calls == 0 {
+			notTrusted(d, e, t)
+		}
+	default:
+		d.add(bounded("tls_calls_to_unknown_"+e.On, float64(t.Calls), "1", "<=", 0, t.Connections))
+		switch {
+		case t.Calls > 0:
+			d.point(seen(e, "%d calls through %d connections", t.Calls, t.Connections))
+			d.against("promised to call only whom it can trust; %s got %d calls though its certificate is by an authority that "+
+				"nobody knows: take InsecureSkipVerify out of the client's TLS configuration", e.On, t.Calls)
+		case t.Connections == 0:
+			d.doubt("the service did not call %s while that had the certificate of an unknown authority%s", e.On, notReady(t))
+		}
+	}
+}
+
+// notTrusted tells of a dependency that was not called although its authority is
+// known.
+func notTrusted(d *docket, e journal.Entry, t journal.Trust) {
+	switch {
+	case t.Connections == 0:
+		d.doubt("the service did not call %s by TLS%s", e.On, notReady(t))
+	case t.Added == "":
+		d.point(seen(e, "no call through %d connections", t.Connections))
+		d.against("promised to call %s by TLS; none of %d connections got past the handshake, since the image holds no file "+
+			"of authorities to trust: copy /etc/ssl/certs/ca-certificates.crt into it", e.On, t.Connections)
+	default:
+		d.point(seen(e, "no call through %d connections, authority in %s", t.Connections, t.Added))
+		d.against("promised to call %s by TLS; none of %d connections got past the handshake, though its authority was in "+
+			"%s of the image: let the client trust the system's authorities", e.On, t.Connections, t.Added)
+	}
+}
+
+func notReady(t journal.Trust) string {
+	if t.Err == "" {
+		return ""
+	}
+	return "; its replica was not ready: " + t.Err
 }

@@ -65,6 +65,50 @@ func TestContainer(t *testing.T) {
 	wants(t, judged(t, "container", newMade()), Unknown, "no container step")
 }
 
+// trustMade is a journal in which two replicas asked payments by TLS.
+func trustMade(edit func(known, unknown *journal.Trust)) func() *made {
+	return func() *made {
+		m := containerMade(func(*journal.Image, *journal.Confined) {})()
+		known := journal.Trust{Known: true, Added: "/etc/ssl/certs/ca-certificates.crt", Asked: 3, Connections: 1, Calls: 3}
+		unknown := journal.Trust{Asked: 3, Connections: 9}
+		edit(&known, &unknown)
+		m.at(4, "payments", known)
+		m.at(4, "payments", unknown)
+		return m
+	}
+}
+
+// keepsNone is what becomes of an image without authorities.
+func keepsNone(known, _ *journal.Trust) { known.Added, known.Calls, known.Connections = "", 0, 9 }
+
+// believesAll is what becomes of a client that checks no certificate.
+func believesAll(_, unknown *journal.Trust) { unknown.Calls, unknown.Connections = 3, 1 }
+
+func TestContainerTrusts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		edit    func(known, unknown *journal.Trust)
+		outcome Outcome
+		reason  string
+	}{
+		"good":        {func(_, _ *journal.Trust) {}, Held, "the certificates it needs"},
+		"none":        {keepsNone, Violated, "the image holds no file of authorities to trust"},
+		"own pool":    {func(known, _ *journal.Trust) { known.Calls = 0 }, Violated, "was in /etc/ssl/certs"},
+		"everybody":   {believesAll, Violated, "InsecureSkipVerify"},
+		"not called":  {func(known, _ *journal.Trust) { known.Connections, known.Calls = 0, 0 }, Unknown, "did not call"},
+		"not refused": {func(_, unknown *journal.Trust) { unknown.Connections = 0 }, Unknown, "an unknown authority"},
+		"not ready": {func(known, _ *journal.Trust) {
+			*known = journal.Trust{Known: true, Err: "it exited with status 1"}
+		}, Unknown, "it exited with status 1"},
+		"nothing to ask": {func(known, unknown *journal.Trust) {
+			*known, *unknown = journal.Trust{Known: true}, journal.Trust{}
+		}, Held, "was not tried"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wants(t, judged(t, "container", trustMade(tt.edit)()), tt.outcome, tt.reason)
+		})
+	}
+}
+
 // debugMade is a journal in which two ports were asked.
 func debugMade(edit func(*journal.Answer)) func() *made {
 	return func() *made {
@@ -116,7 +160,9 @@ func TestExposure(t *testing.T) {
 }
 
 var (
-	_ = madeUpAs("container/held-scratch", makes(containerMade(func(*journal.Image, *journal.Confined) {})))
+	_ = madeUpAs("container/held-scratch", makes(trustMade(func(_, _ *journal.Trust) {})))
+	_ = madeUpAs("container/violated-no-authorities", makes(trustMade(keepsNone)))
+	_ = madeUpAs("container/violated-trusts-everybody", makes(trustMade(believesAll)))
 	_ = madeUpAs("container/violated-root", makes(containerMade(func(i *journal.Image, c *journal.Confined) {
 		i.User, c.UID = "", 0
 	})))

@@ -96,7 +96,16 @@ type Contained interface {
 	// cannot be written, without capabilities and without a way to new ones, and
 	// stops it when it is ready. That it does not become ready is no error.
 	Confine(context.Context) (journal.Confined, error)
+	// Trust starts one more replica that gets no traffic, whose http dependencies
+	// are stubs that speak TLS by certificates of an authority of their own: one
+	// that is added to those of the image (known), or one of which nobody has
+	// heard. When the replica is ready it is asked, by what is handed in, and
+	// stopped. By dependency, it returns what reached the stubs.
+	Trust(ctx context.Context, known bool, ask Ask) (map[string]journal.Trust, error)
 }
+
+// Ask sends requests to a replica, by the base URL of one of its ports.
+type Ask func(ctx context.Context, endpoint func(port string) string)
 
 // Replica is one running copy of the service. It is also a faults.Signalled and
 // a faults.Restartable.

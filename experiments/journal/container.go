@@ -60,6 +60,28 @@ type Confined struct {
 // Kind is "confined".
 func (Confined) Kind() string { return "confined" }
 
+// Trust is whom one more replica trusted: it was given, in the place of the http
+// dependency that the entry's On names, a stub that speaks TLS by a certificate
+// of an authority made for that, and it was sent requests that need it.
+type Trust struct {
+	// Known says that the authority was added to those of the image, in the file
+	// Added. Where the image holds no such file, there is nothing to add it to.
+	Known bool   `json:"known"`
+	Added string `json:"added,omitempty"`
+	// Asked is how many requests the replica was sent. Zero: the traffic has none
+	// that needs this dependency and nothing of earlier answers.
+	Asked int `json:"asked"`
+	// Connections is how many the replica opened to the stub, Calls how many
+	// requests came through them.
+	Connections int `json:"connections"`
+	Calls       int `json:"calls"`
+	// Err says why it could not be asked.
+	Err string `json:"err,omitempty"`
+}
+
+// Kind is "trust".
+func (Trust) Kind() string { return "trust" }
+
 // Answer is what an endpoint of a replica answered that was asked whether it is
 // there. The entry's On is the replica.
 type Answer struct {
@@ -79,5 +101,6 @@ func (Answer) Kind() string { return "answer" }
 var (
 	_ = register[Image]()
 	_ = register[Confined]()
+	_ = register[Trust]()
 	_ = register[Answer]()
 )

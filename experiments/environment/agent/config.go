@@ -59,6 +59,9 @@ type StubConfig struct {
 	Name   string          `json:"name"`
 	Listen string          `json:"listen"`
 	Routes []subject.Route `json:"routes,omitempty"`
+	// Certificate and Key, both as PEM, have the stub speak TLS and nothing else.
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
 }
 
 // RedisConfig is one in-memory Redis in the agent, without a password.

@@ -2,9 +2,12 @@ package agent
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,4 +134,44 @@ func TestPickIsSeeded(t *testing.T) {
 	if cmp.Equal(draw(5), draw(6)) {
 		t.Error("another seed drew the same")
 	}
+}
+
+// TestStubSpeaksTLS has a stub show the certificate that it was given, and
+// nothing in the clear.
+func TestStubSpeaksTLS(t *testing.T) {
+	_, err := newStub(StubConfig{Name: "a", Certificate: "none"}, newIDs(1), clock{}, newRecordLog(clock{}))
+	if err == nil || !strings.Contains(err.Error(), `stub "a": its certificate`) {
+		t.Errorf("a certificate that is none: %v", err)
+	}
+	pair := httptest.NewUnstartedServer(nil)
+	pair.StartTLS()
+	defer pair.Close()
+	own := pair.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := newStub(StubConfig{
+		Name:        "a",
+		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]})),
+		Key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	}, newIDs(1), clock{}, newRecordLog(clock{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := st.listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.http.Close()
+	for base, want := range map[string]int{"https://": http.StatusNoContent, "http://": http.StatusBadRequest} {
+		resp, err := pair.Client().Get(base + address + PingPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode != want {
+			t.Errorf("%s answers %s, want %d: %v", base, resp.Status, want, err)
+		}
+	}
+	pair.Client().CloseIdleConnections()
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type stub struct {
 	routes     map[string]bool // by name
 	behaviours behaviours
 	http       *http.Server
+	tls        *tls.Config // nil: it does not speak TLS
 	conns      atomic.Uint64
 
 	mu   sync.Mutex
@@ -39,6 +41,13 @@ func newStub(c StubConfig, ids *ids, clk clock, l *recordLog) (*stub, error) {
 	s := &stub{
 		name: c.Name, clock: clk, log: l,
 		mux: http.NewServeMux(), routes: map[string]bool{}, open: map[*call]bool{},
+	}
+	if c.Certificate != "" || c.Key != "" {
+		own, err := tls.X509KeyPair([]byte(c.Certificate), []byte(c.Key))
+		if err != nil {
+			return nil, fmt.Errorf("stub %q: its certificate: %w", c.Name, err)
+		}
+		s.tls = &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS12}
 	}
 	fallback := true
 	for _, r := range c.Routes {
@@ -125,10 +134,14 @@ func (s *stub) listen(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("stub %q: %w", s.name, err)
 	}
+	address = l.Addr().String()
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
+	}
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Printf("seatrial agent: stub %q: %v", s.name, err)
 		}
 	}()
-	return l.Addr().String(), nil
+	return address, nil
 }

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type order struct {
 	cmd        []string          // nil: the image's
 	publish    map[int]int       // its port to one of 127.0.0.1; 0 lets the engine choose
 	files      map[string]string // below shelf, name to content; nil: without a shelf
+	replaces   map[string][]byte // files of the image, path to content
 	stdin      bool
 	cpus       float64 // 0: no bound
 	memory     int64   // in bytes; 0: no bound
@@ -117,6 +119,11 @@ func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 	for _, name := range slices.Sorted(maps.Keys(o.files)) {
 		opts = append(opts, testcontainers.WithFiles(testcontainers.ContainerFile{
 			Reader: strings.NewReader(o.files[name]), ContainerFilePath: shelf + "/" + name, FileMode: 0o444,
+		}))
+	}
+	for path, content := range o.replaces {
+		opts = append(opts, testcontainers.WithFiles(testcontainers.ContainerFile{
+			Reader: bytes.NewReader(content), ContainerFilePath: path, FileMode: 0o444,
 		}))
 	}
 	return opts

@@ -65,7 +65,7 @@ func tiny() *subject.Subject {
 			Dir: "tiny", Build: &subject.Build{Package: "."}, Replicas: 2, StartWithin: 20 * time.Second,
 			Env: map[string]string{
 				"HOST": "${listen}", "PORT": "${port.http}", "NAME": "${replica.name}", "DATABASE_URL": "${postgres.url}",
-				"UNREADY_FILE": "${scratch}/unready",
+				"UNREADY_FILE": "${scratch}/unready", "PAYMENTS_URL": "${payments.url}",
 			},
 			Before: []subject.Command{{
 				Run: []string{"service", "migrate"}, Env: map[string]string{"OWNER_URL": "${postgres.owner_url}"},

@@ -93,7 +93,7 @@ func (e *Environment) Confine(ctx context.Context) (journal.Confined, error) {
 	}
 	slices.Sort(c.Declared)
 	name := e.Subject.Name + "-confined"
-	u, err := e.unit(ctx, 0, name, func(o *order) { o.readOnly, o.noCaps = true, true })
+	u, err := e.unit(ctx, name, e.replicaValues(0, name), func(o *order) { o.readOnly, o.noCaps = true, true })
 	if err != nil {
 		return c, err
 	}

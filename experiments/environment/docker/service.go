@@ -46,14 +46,17 @@ func insidePorts(s *subject.Subject) map[string]int {
 
 // newReplica makes a replica's container.
 func (e *Environment) newReplica(ctx context.Context, index int, name string) (*fleet.Unit, error) {
-	return e.unit(ctx, index, name, func(*order) {})
+	return e.unit(ctx, name, e.replicaValues(index, name), func(*order) {})
 }
 
-// unit makes a container of the service, from an order that was edited.
-func (e *Environment) unit(ctx context.Context, index int, name string, edit func(*order)) (*fleet.Unit, error) {
+// unit makes a container of the service, from an order that was edited; values
+// are what its references stand for.
+func (e *Environment) unit(
+	ctx context.Context, name string, values map[string]string, edit func(*order),
+) (*fleet.Unit, error) {
 	h := &holder{
 		environment: e, lines: e.NewLines(name), wanted: e.Current(), edit: edit,
-		values: e.replicaValues(index, name), name: name, publish: map[int]int{},
+		values: values, name: name, publish: map[int]int{},
 	}
 	u := &fleet.Unit{Addresses: map[string]string{}, Fronted: true, Lines: h.lines, Use: h.use, Start: h.start}
 	var leases []*ports.Lease

@@ -60,6 +60,15 @@ func handler() http.Handler {
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Join(os.Environ(), "\n"))
 	})
+	mux.HandleFunc("GET /charge", func(w http.ResponseWriter, _ *http.Request) {
+		resp, err := http.Get(os.Getenv("PAYMENTS_URL") + "/charges")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		w.WriteHeader(resp.StatusCode)
+	})
 	mux.HandleFunc("GET /orders", func(w http.ResponseWriter, r *http.Request) {
 		n, err := count(r.Context())
 		if err != nil {
