@@ -44,19 +44,47 @@ func (c *conn) relayDown() error {
 		if err != nil {
 			return errors.Join(err, c.restDown()) // a part of a message is passed on as well
 		}
-		c.mu.Lock()
-		a, err := c.answered(kind, body)
-		if c.holding && a.plain() {
-			a = c.keepBack() // so that the order stays
-		}
-		c.mu.Unlock()
-		if err == nil {
-			err = c.do(a)
-		}
-		if err != nil || a.cut {
+		if over, err := c.relayAnswer(kind, body); over || err != nil {
 			return err
 		}
 	}
+}
+
+// relayAnswer does with the present message what is to be done with it; true
+// when that ends the connection.
+func (c *conn) relayAnswer(kind byte, body []byte) (bool, error) {
+	if kind == 'D' && c.passRows() {
+		return false, c.down.pass()
+	}
+	c.mu.Lock()
+	a, err := c.answered(kind, body)
+	if c.holding && a.plain() {
+		a = c.keepBack() // so that the order stays
+	}
+	c.mu.Unlock()
+	if err == nil {
+		err = c.do(a)
+	}
+	return a.cut, err
+}
+
+// passRows takes all rows that are in the buffer for one message where nothing
+// but their number counts.
+func (c *conn) passRows() bool {
+	n, length := c.down.alike()
+	if n < 2 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.asked.head()
+	if c.blind.Load() || c.holding || o == nil || o.silent || o.kind != opQuery && o.kind != opExecute ||
+		o.rule != nil && (o.rule.CutRows > 0 || o.rule.CutCommit) {
+		return false
+	}
+	o.statement.rows += n
+	c.down.left = int64(length)
+	return true
 }
 
 // restDown lets go what is held and relays what else comes, without a look.

@@ -78,6 +78,24 @@ func (f *frames) pass() error {
 	return err
 }
 
+// alike is how many messages there are of the present one's type, itself
+// included, before another one or the buffer's end, and how long they are.
+func (f *frames) alike() (n, length int) {
+	b, err := f.r.Peek(f.r.Buffered())
+	if err != nil {
+		return 0, 0
+	}
+	for at := 0; at+headerBytes <= len(b) && b[at] == b[0]; n++ {
+		l := binary.BigEndian.Uint32(b[at+1:])
+		if l < leastLength || l >= uint32(len(b)-at) {
+			break
+		}
+		at += int(l) + 1
+		length = at
+	}
+	return n, length
+}
+
 // drop leaves the present message out.
 func (f *frames) drop() error {
 	n := f.left

@@ -92,6 +92,8 @@ var serverTalk = encode[pgproto3.BackendMessage](
 	&pgproto3.ReadyForQuery{TxStatus: 'T'},
 	&pgproto3.BindComplete{},
 	&pgproto3.DataRow{Values: [][]byte{[]byte("1")}},
+	&pgproto3.DataRow{Values: [][]byte{[]byte("22")}},
+	&pgproto3.DataRow{},
 	&pgproto3.CommandComplete{CommandTag: []byte("INSERT 0 1")},
 	&pgproto3.ReadyForQuery{TxStatus: 'T'},
 	&pgproto3.CopyInResponse{},

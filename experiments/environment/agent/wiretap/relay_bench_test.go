@@ -2,6 +2,7 @@ package wiretap
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ var exchanges = map[string]func(int) []byte{
 		return encode[pgproto3.FrontendMessage](
 			&pgproto3.Query{String: fmt.Sprintf("SELECT abalance FROM pgbench_accounts WHERE aid = %d;", i)})
 	},
+	"rows": func(int) []byte { return encode[pgproto3.FrontendMessage](&pgproto3.Query{String: "SELECT 1000 rows"}) },
 	"extended": func(i int) []byte {
 		return encode[pgproto3.FrontendMessage](
 			&pgproto3.Bind{PreparedStatement: "s", Parameters: [][]byte{fmt.Append(nil, i)}},
@@ -111,15 +113,10 @@ func untilReady(in *bufio.Reader) error {
 	}
 }
 
-// answering is a server with one answer.
+// answering is a server with one answer, of a row or of a thousand.
 func answering(b *testing.B) string {
 	return accepting(b, func(c net.Conn) {
 		in := bufio.NewReader(c)
-		row := encode[pgproto3.BackendMessage](
-			&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("abalance"), DataTypeOID: 23}}},
-			&pgproto3.DataRow{Values: [][]byte{[]byte("12345")}},
-			&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
-		bound := encode[pgproto3.BackendMessage](&pgproto3.BindComplete{})
 		head, _ := in.Peek(4)
 		if len(head) == 4 {
 			_, _ = in.Discard(int(binary.BigEndian.Uint32(head)))
@@ -129,25 +126,54 @@ func answering(b *testing.B) string {
 			if _, err := c.Write(answer); err != nil {
 				return
 			}
-			answer = answer[:0]
-			for over := false; !over; {
-				head, err := in.Peek(5)
-				if err != nil {
-					return
-				}
-				switch head[0] {
-				case 'B':
-					answer = append(answer, bound...)
-				case 'Q', 'S':
-					answer, over = append(answer, row...), true
-				}
-				if _, err := in.Discard(int(binary.BigEndian.Uint32(head[1:])) + 1); err != nil {
-					return
-				}
+			var err error
+			if answer, err = answerTo(in, answer[:0]); err != nil {
+				return
 			}
 		}
 	})
 }
+
+// answerTo reads up to a Query's or a Sync's end and appends the answer.
+func answerTo(in *bufio.Reader, answer []byte) ([]byte, error) {
+	for {
+		head, err := in.Peek(5)
+		if err != nil {
+			return nil, err
+		}
+		kind, length := head[0], int(binary.BigEndian.Uint32(head[1:]))+1
+		whole, err := in.Peek(length)
+		if err != nil {
+			return nil, err
+		}
+		rows := 1
+		if bytes.Contains(whole, []byte("1000 rows")) {
+			rows = 1000
+		}
+		if _, err := in.Discard(length); err != nil {
+			return nil, err
+		}
+		switch kind {
+		case 'B':
+			answer = append(answer, bound...)
+		case 'Q', 'S':
+			answer = append(answer, described...)
+			for range rows {
+				answer = append(answer, row...)
+			}
+			return append(answer, done...), nil
+		}
+	}
+}
+
+var (
+	bound     = encode[pgproto3.BackendMessage](&pgproto3.BindComplete{})
+	described = encode[pgproto3.BackendMessage](
+		&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("abalance"), DataTypeOID: 23}}})
+	row  = encode[pgproto3.BackendMessage](&pgproto3.DataRow{Values: [][]byte{[]byte("12345")}})
+	done = encode[pgproto3.BackendMessage](
+		&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
+)
 
 func accepting(b *testing.B, serve func(net.Conn)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
