@@ -14,7 +14,7 @@ PACKAGES := ./... ./testdata/orders/...
 RACE    := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 SUBJECT := testdata/orders/seatrial.yaml
 
-.PHONY: images trial test test-long lint fmt bench build matrix matrix-all rates clean help
+.PHONY: images trial test test-postgres test-long lint fmt bench build matrix matrix-all rates clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ test: ## run all tests in their quick form
 	go vet $(PACKAGES)
 	go test $(RACE) -p 1 -timeout 20m $(filter-out %/suites,$(shell go list $(PACKAGES)))
 	go test -timeout 20m ./suites/... -ginkgo.label-filter quick
+
+# POSTGRES is a folder with the programs postgres and initdb of one version.
+test-postgres: ## run what talks to PostgreSQL with the server in POSTGRES=DIR
+	@test -x "$(POSTGRES)/initdb" || { echo "no initdb in POSTGRES=$(POSTGRES)"; exit 64; }
+	PATH="$(POSTGRES):$$PATH" go test -count=1 -p 1 -timeout 10m ./faults ./experiments ./experiments/observe \
+		./experiments/environment/postgres/... ./experiments/environment/agent/... ./testdata/orders/internal/store
 
 test-long: ## run the tests that take long, too
 	SEATRIAL_LONG=1 go test -p 1 -timeout 60m $(PACKAGES)

@@ -106,20 +106,28 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 	return all, nil
 }
 
-// A role can do what the roles can do that it is a member of: it need only SET
-// ROLE. For a superuser all of them count.
+// A role has the attributes of those that it can become (SET ROLE), and the
+// rights of those that it can become or inherits from. Up to PostgreSQL 15 a
+// member can always become the role; since 16 a grant says whether it can (WITH
+// SET) and whether it inherits (WITH INHERIT). For a superuser all roles count.
+const (
+	becomes = "CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END"
+	uses    = "CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET, USAGE' END"
+)
+
 const roleFlags = `
-SELECT bool_or(r.rolsuper), bool_or(r.rolcreatedb), bool_or(r.rolcreaterole), bool_or(r.rolreplication),
-       bool_or(r.rolbypassrls),
+SELECT bool_or(r.rolsuper AND own), bool_or(r.rolcreatedb AND own), bool_or(r.rolcreaterole AND own),
+       bool_or(r.rolreplication AND own), bool_or(r.rolbypassrls AND own),
        coalesce(array_agg(r.rolname::text ORDER BY r.rolname)
-         FILTER (WHERE r.rolname IN ('pg_write_server_files', 'pg_execute_server_program')), '{}')
-FROM pg_roles r WHERE r.rolname = $1 OR pg_has_role($1, r.oid, 'MEMBER')`
+         FILTER (WHERE r.rolname IN ('pg_write_server_files', 'pg_execute_server_program')
+           AND pg_has_role($1, r.oid, ` + uses + `)), '{}')
+FROM pg_roles r, LATERAL (SELECT r.rolname = $1 OR pg_has_role($1, r.oid, ` + becomes + `) AS own) AS may`
 
 const ownedTables = `
 SELECT format('%I.%I', n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
-  AND pg_has_role($1, c.relowner, 'MEMBER')
+  AND pg_has_role($1, c.relowner, ` + uses + `)
 ORDER BY 1`
 
 const createsIn = `

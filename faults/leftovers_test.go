@@ -46,13 +46,12 @@ func TestReapSQL(t *testing.T) {
 		return names
 	}
 	killed := schemas()
-	_, err = conn.Exec(
-		ctx,
-		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1",
-		db.Mark(),
-	)
-	if err != nil {
-		t.Fatal(err)
+	// Since PostgreSQL 14 pg_terminate_backend could wait itself.
+	const there = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
+	for left := 1; left > 0; {
+		if err := conn.QueryRow(ctx, there, db.Mark()).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
 	}
 	alive, err := fault().Inject(ctx, db)
 	if err != nil {

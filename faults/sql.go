@@ -34,13 +34,21 @@ func Mark(t Target) string {
 	return appPrefix + "fault"
 }
 
+// patient marks a session, and keeps the server from ending it or a transaction
+// of it for being idle or long. Not every version knows all of these settings:
+// idle_session_timeout came with PostgreSQL 14, transaction_timeout with 17.
+const patient = `
+SELECT set_config('application_name', $1, false), (
+  SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name IN (
+    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'statement_timeout', 'transaction_timeout'))`
+
 // admin opens a marked administrative connection.
 func admin(ctx context.Context, t SQL) (*pgx.Conn, error) {
 	conn, err := t.Admin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, "SELECT set_config('application_name', $1, false)", Mark(t)); err != nil {
+	if _, err := conn.Exec(ctx, patient, Mark(t)); err != nil {
 		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	return conn, nil

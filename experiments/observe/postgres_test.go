@@ -32,7 +32,7 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if path, err := exec.LookPath("initdb"); err == nil {
-		found = append(found, path)
+		found = []string{path}
 	}
 	if len(found) == 0 {
 		t.Skip("no PostgreSQL on this machine")
