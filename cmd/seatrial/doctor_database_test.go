@@ -15,12 +15,14 @@ import (
 // removed, and what belongs to a seatrial that lives is left alone.
 func TestReapDatabase(t *testing.T) {
 	url := "postgres://postgres@" + postgrestest.Start(t) + "/app?sslmode=disable"
-	t.Cleanup(postgrestest.Stop)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
+	defer func() {
+		_, _ = conn.Exec(context.Background(), `DROP SCHEMA IF EXISTS "seatrial-alive-1"`)
+		_ = conn.Close(context.Background())
+	}()
 	_, err = conn.Exec(t.Context(), `CREATE SCHEMA "seatrial-dead-1"; CREATE SCHEMA "seatrial-alive-1";
 		SELECT pg_advisory_lock(hashtextextended('seatrial-alive-1', 0))`)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/environment/reexec"
 	"github.com/seatrial/seatrial/experiments/trial"
 	"github.com/seatrial/seatrial/experiments/trial/trialtest"
@@ -16,7 +17,16 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Hook()
-	testscript.Main(m, map[string]func(){"seatrial": main})
+	testscript.Main(withServer{m}, map[string]func(){"seatrial": main})
+}
+
+// withServer are the tests, which may have started a PostgreSQL server.
+type withServer struct{ *testing.M }
+
+// Run runs the tests and stops the server.
+func (w withServer) Run() int {
+	defer postgrestest.Stop()
+	return w.M.Run()
 }
 
 func TestScripts(t *testing.T) {

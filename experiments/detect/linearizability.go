@@ -283,7 +283,7 @@ func (c *registerCase) blame(h *history, read registerOp) {
 	}
 	c.show(read, "got %s", what)
 	if c.illegal > 1 {
-		c.against("likewise %s of register %s", c.id(read), h.key)
+		c.against("likewise register %s", h.key)
 		return
 	}
 	c.against("promised: whoever reads gets what was written last; %s at %s read register %s and got %s, %s", c.id(read),
