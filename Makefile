@@ -45,6 +45,9 @@ test-postgres: ## run what talks to PostgreSQL with the server in POSTGRES=DIR
 test-long: ## run the tests that take long, too
 	SEATRIAL_LONG=1 go test -p 1 -timeout 60m $(PACKAGES)
 
+images: ## build local stand-ins for the images of a trial, where there is no registry
+	testdata/images/make.sh
+
 lint: $(LINT) ## hold the code to .golangci.yml
 	$(LINT) run $(PACKAGES)
 

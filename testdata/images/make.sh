@@ -5,7 +5,8 @@
 #   seatrial/redis:local      redis-server
 #   seatrial/toxiproxy:local  Toxiproxy's own server, from its module
 #   seatrial/golang:local     Go with the modules of the reference service, to build its Dockerfile
-# A stand-in that is there already is left alone; FORCE=1 builds it anew.
+# A stand-in that is there already is left alone, unless it lacks modules that
+# the service needs by now; FORCE=1 builds all anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -80,7 +81,9 @@ CMD ["-host=0.0.0.0"]
 EOF
 fi
 
-if wanted seatrial/golang:local; then
+modules=$(cat go.mod go.sum "$(go env GOROOT)/VERSION" | sha256sum | cut -c1-12)
+made=$(docker image inspect -f '{{index .Config.Labels "seatrial.modules"}}' seatrial/golang:local 2>/dev/null || true)
+if [ "$made" != "$modules" ] || wanted seatrial/golang:local; then
   root=$work/golang/root
   go=$(go env GOROOT)
   mods=$(go env GOMODCACHE)
@@ -98,6 +101,7 @@ if wanted seatrial/golang:local; then
   # What the build compiles of others, compiled already.
   GOCACHE=$root/root/.cache/go-build CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /dev/null ./testdata/orders/cmd/orders
   image seatrial/golang:local "$root" <<EOF
+LABEL seatrial.modules=$modules
 ENV PATH=$go/bin:/usr/bin:/bin HOME=/root GOMODCACHE=$mods GOPROXY=off GOSUMDB=off GOTOOLCHAIN=local
 EOF
 fi
