@@ -106,7 +106,9 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%q is not among: %s", want, got)
 		}
 	}
-	for _, text := range []string{"seen NaN of many requests", "the cause was <nil>, of all causes", "red \x1b[31m letters all over"} {
+	for _, text := range []string{
+		"seen NaN of many requests", "the cause was <nil>, of all causes", "red \x1b[31m letters all over",
+	} {
 		if len(unreadable("reason", text, 1)) == 0 {
 			t.Errorf("%q passes", text)
 		}
