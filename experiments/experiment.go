@@ -18,12 +18,17 @@ import (
 // Experiment is a steady-state hypothesis, load, a method and expectations, as
 // one YAML file or a Go value.
 type Experiment struct {
-	Version int    `yaml:"version" json:"version"`
-	Name    string `yaml:"name" json:"name"`
-	// Title is one line; Description says why one would want to know.
-	Title       string   `yaml:"title" json:"title"`
-	Description string   `yaml:"description" json:"description,omitempty"`
-	Labels      []string `yaml:"labels" json:"labels,omitempty"`
+	// Version is the file's form: 1.
+	Version int `yaml:"version" json:"version"`
+	// Name is by what it is called on the command line: small letters, digits
+	// and -.
+	Name string `yaml:"name" json:"name"`
+	// Title is what happens, in one line.
+	Title string `yaml:"title" json:"title"`
+	// Description says why one would want to know. Optional.
+	Description string `yaml:"description" json:"description,omitempty"`
+	// Labels are what --label and Ginkgo's filters choose by. Optional.
+	Labels []string `yaml:"labels" json:"labels,omitempty"`
 	// Processor is low or high (default): experiments that use little of it
 	// may run beside each other.
 	Processor string `yaml:"processor" json:"processor,omitempty"`
@@ -32,8 +37,10 @@ type Experiment struct {
 	// SteadyState must hold before the first fault, and again after the last
 	// one has been taken back.
 	SteadyState SteadyState `yaml:"steady_state" json:"steady_state,omitempty"`
-	Load        Load        `yaml:"load" json:"load,omitempty"`
-	Method      []Step      `yaml:"method" json:"method"`
+	// Load goes on through steady state, method and recovery.
+	Load Load `yaml:"load" json:"load,omitempty"`
+	// Method is what is done, step by step.
+	Method []Step `yaml:"method" json:"method"`
 	// Guardrails are asked every 2 s while the method goes on. One that is
 	// violated ends the run at once, everything is taken back, and the verdict
 	// is aborted: {success: {ratio: 0.5, during: all}}. Default none.

@@ -16,16 +16,23 @@ const FileVersion = 1
 // Subject is a service on trial. [Load] reads one; every field then has its
 // default.
 type Subject struct {
-	Version int    `yaml:"version" json:"version"`
-	Name    string `yaml:"name" json:"name"`
+	// Version is the file's form: 1.
+	Version int `yaml:"version" json:"version"`
+	// Name is the service's: small letters, digits, - and _; its replicas are
+	// called NAME-1, NAME-2.
+	Name string `yaml:"name" json:"name"`
 	// Environment is the backend to use: process (default) or docker.
 	Environment string `yaml:"environment" json:"environment,omitempty"`
 	// Images are those of the docker environment.
-	Images       Images           `yaml:"images" json:"images,omitempty"`
-	Service      Service          `yaml:"service" json:"service"`
-	Dependencies Dependencies     `yaml:"dependencies" json:"dependencies,omitempty"`
-	Traffic      loadgen.Traffic  `yaml:"traffic" json:"traffic"`
-	Promises     journal.Promises `yaml:"promises" json:"promises,omitempty"`
+	Images Images `yaml:"images" json:"images,omitempty"`
+	// Service is how it is built, configured, started and stopped.
+	Service Service `yaml:"service" json:"service"`
+	// Dependencies are what it needs, by the names that references and steps use.
+	Dependencies Dependencies `yaml:"dependencies" json:"dependencies,omitempty"`
+	// Traffic is what callers ordinarily ask of it.
+	Traffic loadgen.Traffic `yaml:"traffic" json:"traffic"`
+	// Promises are the numbers that its owner commits to. Each has a default.
+	Promises journal.Promises `yaml:"promises" json:"promises,omitempty"`
 	// Next is the version of the service that is to come, with its migrations:
 	// for experiments on a rollout. Optional.
 	Next *Next `yaml:"next" json:"next,omitempty"`
@@ -62,7 +69,8 @@ type Service struct {
 	Container Container `yaml:"container" json:"container,omitempty"`
 	// Command runs something that is already there.
 	Command []string `yaml:"command" json:"command,omitempty"`
-	Args    []string `yaml:"args" json:"args,omitempty"`
+	// Args are the arguments of the binary that Build makes.
+	Args []string `yaml:"args" json:"args,omitempty"`
 	// Env is the environment of every replica, beside PATH, HOME and TMPDIR;
 	// nothing else of seatrial's own environment is passed on.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
@@ -78,13 +86,19 @@ type Service struct {
 	Ports map[string]int `yaml:"ports" json:"ports,omitempty"`
 	// StartWithin bounds the time from start to ready. Default 30s.
 	StartWithin time.Duration `yaml:"start_within" json:"start_within,omitempty"`
-	Readiness   Endpoint      `yaml:"readiness" json:"readiness,omitempty"`
-	Liveness    Endpoint      `yaml:"liveness" json:"liveness,omitempty"`
+	// Readiness answers 200 to 399 when a replica can take requests; the balancer
+	// follows it. Without one a replica is ready when its port accepts connections.
+	Readiness Endpoint `yaml:"readiness" json:"readiness,omitempty"`
+	// Liveness answers 200 for as long as a replica need not be started again.
+	Liveness Endpoint `yaml:"liveness" json:"liveness,omitempty"`
 	// Startup is what the platform asks before it asks for liveness, where it
 	// is told to (Kubernetes' startupProbe). Optional.
-	Startup  Endpoint `yaml:"startup" json:"startup,omitempty"`
-	Metrics  Endpoint `yaml:"metrics" json:"metrics,omitempty"`
-	Stop     Stop     `yaml:"stop" json:"stop,omitempty"`
+	Startup Endpoint `yaml:"startup" json:"startup,omitempty"`
+	// Metrics is in Prometheus' text format.
+	Metrics Endpoint `yaml:"metrics" json:"metrics,omitempty"`
+	// Stop is how a replica is asked to end.
+	Stop Stop `yaml:"stop" json:"stop,omitempty"`
+	// Balancer stands before the replicas, like a Kubernetes Service.
 	Balancer Balancer `yaml:"balancer" json:"balancer,omitempty"`
 }
 
@@ -213,6 +227,8 @@ type Dependencies []Dependency
 // fields may be set depends on its kind.
 type Dependency struct {
 	Name string `yaml:"-" json:"-"`
+	// Kind is what it is: http is a stub that answers by routes, tcp an address
+	// of any protocol.
 	Kind string `yaml:"kind" json:"kind"`
 	// Soft says that the service promises to go on without it.
 	Soft bool `yaml:"soft" json:"soft,omitempty"`
