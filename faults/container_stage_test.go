@@ -79,7 +79,7 @@ func (c *container) BoundMemory(_ context.Context, bytes int64) error {
 func (c *container) Usage(context.Context) (journal.Usage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.usage.AnonBytes, c.usage.Bytes, c.usage.LimitBytes = holds, 2*holds, machine
+	c.usage.HeldBytes, c.usage.Bytes, c.usage.LimitBytes = holds, 2*holds, machine
 	if c.cpus > 0 {
 		c.usage.Periods += 2
 		c.usage.Throttled++

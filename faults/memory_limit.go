@@ -59,27 +59,43 @@ func (f *MemoryLimit) Inject(ctx context.Context, t Target) (Injection, error) {
 		return nil, err
 	}
 	b := t.(Bounded)
-	now, err := b.Usage(ctx)
-	if err == nil && now.Ended {
-		err = errors.New("it does not run")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("memory_limit: look at what %q holds: %w", t.Name(), err)
-	}
-	limit := f.Bytes
-	if limit == 0 {
-		limit = max(int64(f.Share*float64(now.AnonBytes)), leastMemory)
-	}
 	q := &squeeze{target: b}
 	q.look(ctx)
 	q.add(func(ctx context.Context) error { return startAgain(ctx, b) })
 	q.add(func(ctx context.Context) error { return b.BoundMemory(ctx, 0) })
-	if err := b.BoundMemory(ctx, limit); err != nil {
-		return nil, q.fail(ctx, fmt.Errorf("memory_limit: %d bytes, of which %q holds %d: %w",
-			limit, t.Name(), now.AnonBytes, err))
+	if err := f.bound(ctx, b); err != nil {
+		return nil, q.fail(ctx, fmt.Errorf("memory_limit: %w", err))
 	}
 	q.watch(ctx)
 	return q, nil
+}
+
+// tries is how often a bound is set: what a target holds may grow between the
+// look at it and the bound, which a kernel with cgroup v1 then refuses.
+const tries = 5
+
+func (f *MemoryLimit) bound(ctx context.Context, b Bounded) (err error) {
+	for range tries {
+		now, seen := b.Usage(ctx)
+		if seen == nil && now.Ended {
+			seen = errors.New("it does not run")
+		}
+		if seen != nil {
+			return fmt.Errorf("look at what %q holds: %w", b.Name(), seen)
+		}
+		limit := f.Bytes
+		if limit == 0 {
+			limit = max(int64(f.Share*float64(now.HeldBytes)), leastMemory)
+		}
+		if err = b.BoundMemory(ctx, limit); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%d bytes, of which %q holds %d: %w", limit, b.Name(), now.HeldBytes, err)
+		if f.Bytes > 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // startAgain starts a target that has ended, where that can be done.

@@ -154,9 +154,15 @@ func checkTemp() check {
 	return check{name: "scratch", says: os.TempDir() + " can be written"}
 }
 
+// engineWithin bounds the look at the container engine, for which the agent's image
+// may have to be built.
+const engineWithin = 30 * time.Second
+
 // checkEngine looks for a container engine, and has it try whether the packets of
 // a container can be disturbed.
 func checkEngine(ctx context.Context) check {
+	ctx, cancel := context.WithTimeout(ctx, engineWithin)
+	defer cancel()
 	c := check{name: "containers", says: "an engine answers, and can disturb packets"}
 	if err := docker.Available(ctx); err != nil {
 		c.warn, c.says = true, err.Error()

@@ -12,10 +12,10 @@ type Usage struct {
 	Periods      uint64        `json:"periods,omitempty"`
 	Throttled    uint64        `json:"throttled,omitempty"`
 	ThrottledFor time.Duration `json:"throttled_for,omitempty"`
-	// Bytes is the memory in use, AnonBytes what of it no file holds, LimitBytes
-	// the most that there may be.
+	// Bytes is the memory in use, HeldBytes what of it is not cached of files,
+	// LimitBytes the most that there may be.
 	Bytes      int64 `json:"bytes,omitempty"`
-	AnonBytes  int64 `json:"anon_bytes,omitempty"`
+	HeldBytes  int64 `json:"held_bytes,omitempty"`
 	LimitBytes int64 `json:"limit_bytes,omitempty"`
 	// OutOfMemory says that the kernel killed something in it because there was
 	// no memory within the limit; Ended that it does not run.

@@ -79,15 +79,16 @@ func (b *box) Usage(ctx context.Context) (journal.Usage, error) {
 	return u, nil
 }
 
-// usageOf reads an engine's figures. What no file holds is called anon by
-// cgroup v2 and rss by v1.
+// usageOf reads an engine's figures. What is cached of files is called file by
+// cgroup v2 and cache by v1.
 func usageOf(s container.StatsResponse) journal.Usage {
 	held, memory := s.CPUStats.ThrottlingData, s.MemoryStats
+	cached := cmp.Or(memory.Stats["file"], memory.Stats["total_cache"], memory.Stats["cache"])
 	return journal.Usage{
 		Periods: held.Periods, Throttled: held.ThrottledPeriods,
 		ThrottledFor: time.Duration(held.ThrottledTime),
 		Bytes:        int64(memory.Usage),
 		LimitBytes:   int64(min(memory.Limit, 1<<62)),
-		AnonBytes:    int64(cmp.Or(memory.Stats["anon"], memory.Stats["total_rss"], memory.Stats["rss"])),
+		HeldBytes:    int64(memory.Usage - min(memory.Usage, cached)),
 	}
 }

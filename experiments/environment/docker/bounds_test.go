@@ -19,17 +19,17 @@ func TestUsageOf(t *testing.T) {
 		CPUStats: container.CPUStats{ThrottlingData: container.ThrottlingData{
 			Periods: 9, ThrottledPeriods: 4, ThrottledTime: 5e6,
 		}},
-		MemoryStats: container.MemoryStats{Usage: 30, Limit: 1<<64 - 1, Stats: map[string]uint64{"total_rss": 20}},
+		MemoryStats: container.MemoryStats{Usage: 30, Limit: 1<<64 - 1, Stats: map[string]uint64{"total_cache": 10}},
 	}
 	want := journal.Usage{
-		Periods: 9, Throttled: 4, ThrottledFor: 5 * time.Millisecond, Bytes: 30, LimitBytes: 1 << 62, AnonBytes: 20,
+		Periods: 9, Throttled: 4, ThrottledFor: 5 * time.Millisecond, Bytes: 30, LimitBytes: 1 << 62, HeldBytes: 20,
 	}
 	if diff := cmp.Diff(want, usageOf(s)); diff != "" {
 		t.Error(diff)
 	}
-	s.MemoryStats.Stats = map[string]uint64{"anon": 21}
-	if got := usageOf(s); got.AnonBytes != 21 {
-		t.Errorf("%d bytes are held, want 21", got.AnonBytes)
+	s.MemoryStats.Stats = map[string]uint64{"file": 9}
+	if got := usageOf(s); got.HeldBytes != 21 {
+		t.Errorf("%d bytes are held, want 21", got.HeldBytes)
 	}
 }
 
