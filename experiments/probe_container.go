@@ -52,12 +52,15 @@ func (c *Container) Start(ctx context.Context, x *Execution) (func(context.Conte
 	}
 	service := x.Plan.Subject.Name
 	return background(ctx, func(ctx context.Context) error {
-		image, err := e.Image(ctx)
-		if err != nil {
-			image.Err = err.Error()
-		}
-		x.Recorder.Record(journal.Entry{On: service, Body: image})
 		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error {
+			image, err := e.Image(ctx)
+			if err != nil {
+				image.Err = err.Error()
+			}
+			x.Recorder.Record(journal.Entry{On: service, Body: image})
+			return nil
+		})
 		group.Go(func() error {
 			confined, err := e.Confine(ctx)
 			if err != nil {

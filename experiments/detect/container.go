@@ -53,6 +53,9 @@ func (c *Container) image(d *docket, e journal.Entry, i journal.Image) {
 		d.doubt("the image %s could not be read: %s", i.Name, i.Err)
 		return
 	}
+	if i.Unread != "" {
+		d.doubt("whether secrets are in the image is not known: %s", i.Unread)
+	}
 	size := float64(i.Bytes) / 1e6
 	d.add(measured("image_size", size, "MB", i.Layers),
 		bounded("tools", float64(len(i.Tools)), "1", "<=", 0, i.Layers),

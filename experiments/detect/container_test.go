@@ -56,6 +56,7 @@ func TestContainer(t *testing.T) {
 		"deaf": {func(_ *journal.Image, c *journal.Confined) {
 			c.Killed, c.Program = true, "sh"
 		}, Violated, "(sh) had to be killed"},
+		"layers": {func(i *journal.Image, _ *journal.Confined) { i.Unread = "no end" }, Unknown, "not known: no end"},
 		"unread": {func(i *journal.Image, _ *journal.Confined) { i.Err = "no such image" }, Unknown, "could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

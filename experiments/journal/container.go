@@ -17,6 +17,8 @@ type Image struct {
 	Certificates string `json:"certificates,omitempty"`
 	// Secrets were found in its layers or in its configuration.
 	Secrets []LayerSecret `json:"secrets,omitempty"`
+	// Unread says why its layers were not read to their end.
+	Unread string `json:"unread,omitempty"`
 	// Err says why it could not be read.
 	Err string `json:"err,omitempty"`
 }

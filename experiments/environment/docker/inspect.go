@@ -56,9 +56,10 @@ func (e *Environment) Image(ctx context.Context) (journal.Image, error) {
 	if err := e.holds(ctx, &i); err != nil {
 		return i, err
 	}
-	found, err := e.secretsIn(ctx, i.Name, env)
-	i.Secrets = found
-	return i, err
+	if i.Secrets, err = e.secretsIn(ctx, i.Name, env); err != nil {
+		i.Unread = err.Error()
+	}
+	return i, ctx.Err()
 }
 
 // holds looks for tools and certificates in a container that is never started.

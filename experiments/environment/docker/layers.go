@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -21,17 +23,27 @@ const (
 	largestScanned = 64 << 20
 	// mostSecrets bounds what is taken down.
 	mostSecrets = 20
+	// readWithin bounds the reading of all layers.
+	readWithin = 25 * time.Second
 )
 
 // patterns are what secrets look like. A private key must have a body: programs
-// hold the words of its first line.
+// hold the words of its first line. Where none of the signs is, the rule need not
+// be tried.
 var patterns = []struct {
-	what string
-	rule *regexp.Regexp
+	what  string
+	rule  *regexp.Regexp
+	signs []string
 }{
-	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{64,}`)},
-	{"an access key of AWS", regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b`)},
-	{"a token of GitHub", regexp.MustCompile(`\bgh[pousr]_[A-Za-z0-9]{36}\b`)},
+	{
+		"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{64,}`),
+		[]string{"PRIVATE KEY-----"},
+	},
+	{"an access key of AWS", regexp.MustCompile(`\bAKIA[0-9A-Z]{16}\b`), []string{"AKIA"}},
+	{
+		"a token of GitHub", regexp.MustCompile(`\bgh[pousr]_[A-Za-z0-9]{36}\b`),
+		[]string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_"},
+	},
 }
 
 // names are files that hold secrets and nothing else.
@@ -50,6 +62,8 @@ func (e *Environment) secretsIn(ctx context.Context, image string, env []string)
 			found = append(found, journal.LayerSecret{Path: "ENV " + name, What: "a value for " + name})
 		}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readWithin, fmt.Errorf("they are not read after %v", readWithin))
+	defer cancel()
 	saved, err := e.engine.client.ImageSave(ctx, []string{image})
 	if err != nil {
 		return found, fmt.Errorf("read the layers of %s: %w", image, err)
@@ -57,7 +71,7 @@ func (e *Environment) secretsIn(ctx context.Context, image string, env []string)
 	defer saved.Close()
 	s := &scanner{canaries: e.Subject.Secrets(), found: found}
 	if err := s.image(saved); err != nil {
-		return s.found, fmt.Errorf("read the layers of %s: %w", image, err)
+		return s.found, fmt.Errorf("read the layers of %s: %w", image, cmp.Or(context.Cause(ctx), err))
 	}
 	return s.found, nil
 }
@@ -144,7 +158,8 @@ func (s *scanner) file(name string, size int64, r io.Reader) error {
 		return err
 	}
 	for _, p := range patterns {
-		if p.rule.Match(content) {
+		signed := func(sign string) bool { return bytes.Contains(content, []byte(sign)) }
+		if slices.ContainsFunc(p.signs, signed) && p.rule.Match(content) {
 			s.add(name, p.what)
 		}
 	}
