@@ -58,8 +58,10 @@ func TestContainerProbe(t *testing.T) {
 	}
 	uses := []string{"payments"}
 	x.Plan.Subject.Traffic.Requests = []loadgen.Request{
-		{Name: "quote", Uses: uses}, {Name: "place", Uses: uses, Write: &loadgen.WriteRule{}},
-		{Name: "get", Uses: []string{"db"}}, {Name: "picks", Uses: uses},
+		{Name: "quote", Uses: uses},
+		{Name: "place", Uses: uses, Write: &loadgen.WriteRule{}},
+		{Name: "get", Uses: []string{"db"}},
+		{Name: "picks", Uses: uses},
 	}
 	load.targets = map[string]loadgen.Target{
 		"quote": {Route: "quote", Method: "POST", Path: "/quotes", Header: http.Header{"Authorization": {"yes"}}},

@@ -213,7 +213,8 @@ func (s scene) exercised() error {
 		return notExercised("no tally of %q was recorded in the window", s.target)
 	}
 	if f.up <= 0 && f.conns <= 0 {
-		return notExercised("the service sent nothing to %q in the window; the traffic needs a request that uses it", s.target)
+		return notExercised("the service sent nothing to %q in the window; the traffic needs a request that uses it",
+			s.target)
 	}
 	return nil
 }

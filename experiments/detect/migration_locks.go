@@ -92,7 +92,7 @@ func (m *MigrationLocks) exercised(d *docket, j journal.Journal, step faultStep,
 		window, ok := carriedOut(s)
 		return ok && s.Action == "long_reader" && s.Target == step.Target && window.Contains(step.Begun)
 	})
-	d.add(measured("rows", float64(rows), "1", 1), measured("lock_samples", float64(w.samples), "1", w.samples),
+	d.add(measured("rows", float64(rows), "1", rows), measured("lock_samples", float64(w.samples), "1", w.samples),
 		boundedTime("lock_watch_blind_max", w.blind, maxBlind, w.samples))
 	switch {
 	case rows < m.Rows:

@@ -162,17 +162,21 @@ func TestMistakes(t *testing.T) {
 			"{{.value}}\"}'}", "{{.value}}\"}', success: [ok]}", 57, 80, `bad status "ok"`, "2xx", "",
 		},
 		"header": {
-			"headers: {Idempotency-Key:", "headers: {Idempotency Key:", 37, 34, `bad header "Idempotency Key"`, "Content-Type", "",
+			"headers: {Idempotency-Key:", "headers: {Idempotency Key:", 37, 34,
+			`bad header "Idempotency Key"`, "Content-Type", "",
 		},
 		"unknown function": {`/orders/{{pick "id"}}`, "/orders/{{pickk}}", 45, 13, `function "pickk" not defined`, "", ""},
-		"pick":             {`/orders/{{pick "id"}}`, `/orders/{{pick "ids"}}`, 45, 13, `no request captures "ids"; captured are: id`, "", ""},
-		"open action":      {`/orders/{{pick "id"}}`, `'/orders/{{pick "id"'`, 45, 13, "unclosed action", "", ""},
-		"register":         {`value: $.price`, `value: "$..["`, 58, 44, "no JSONPath", "", ""},
-		"unset variable":   {`sku":"{{.key}}`, `sku":"{{.kay}}`, 32, 7, "kay", "", ""},
-		"capture":          {"capture: {id: $.id}", "capture: {id: '$..['}", 40, 21, "no JSONPath", "", ""},
-		"stub's body":      {"{{uuid}}\"}'", "{{guid}}\"}'", 27, 59, `function "guid" not defined`, "uuid", ""},
-		"stub's path":      {"path: /charges,", "path: '/charges/{id',", 27, 30, "bad pattern", "/charges/{id}", ""},
-		"syntax":           {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
+		"pick": {
+			`/orders/{{pick "id"}}`, `/orders/{{pick "ids"}}`, 45, 13,
+			`no request captures "ids"; captured are: id`, "", "",
+		},
+		"open action":    {`/orders/{{pick "id"}}`, `'/orders/{{pick "id"'`, 45, 13, "unclosed action", "", ""},
+		"register":       {`value: $.price`, `value: "$..["`, 58, 44, "no JSONPath", "", ""},
+		"unset variable": {`sku":"{{.key}}`, `sku":"{{.kay}}`, 32, 7, "kay", "", ""},
+		"capture":        {"capture: {id: $.id}", "capture: {id: '$..['}", 40, 21, "no JSONPath", "", ""},
+		"stub's body":    {"{{uuid}}\"}'", "{{guid}}\"}'", 27, 59, `function "guid" not defined`, "uuid", ""},
+		"stub's path":    {"path: /charges,", "path: '/charges/{id',", 27, 30, "bad pattern", "/charges/{id}", ""},
+		"syntax":         {"version: 1", "version: [1", 2, 1, "not YAML", "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
