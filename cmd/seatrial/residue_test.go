@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -134,6 +133,20 @@ func leased(port int) bool {
 // orphanedMemory finds System V shared memory that nobody uses and whose maker
 // is gone.
 func orphanedMemory(found residue) error {
+	return sharedMemory(found, func(maker, users int) bool {
+		return users == 0 && syscall.Kill(maker, 0) == syscall.ESRCH
+	})
+}
+
+// allMemory finds the System V shared memory of all processes. What was there
+// before is nobody's residue, also if somebody lives whose maker's pid it is.
+func allMemory(found residue) error {
+	return sharedMemory(found, func(int, int) bool { return true })
+}
+
+// sharedMemory finds the segments of System V shared memory of which a function
+// of their maker's pid and of how many use them says so.
+func sharedMemory(found residue, counts func(maker, users int) bool) error {
 	b, err := os.ReadFile("/proc/sysvipc/shm")
 	if os.IsNotExist(err) {
 		return nil
@@ -143,11 +156,18 @@ func orphanedMemory(found residue) error {
 	}
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line) // key shmid perms size cpid lpid nattch …
-		if len(f) < 7 || f[6] != "0" || slices.Contains(f[:1], "key") {
+		if len(f) < 7 || f[0] == "key" {
 			continue
 		}
 		maker, err := strconv.Atoi(f[4])
-		if err == nil && syscall.Kill(maker, 0) == syscall.ESRCH {
+		if err != nil {
+			return fmt.Errorf("read /proc/sysvipc/shm: %w", err)
+		}
+		users, err := strconv.Atoi(f[6])
+		if err != nil {
+			return fmt.Errorf("read /proc/sysvipc/shm: %w", err)
+		}
+		if counts(maker, users) {
 			found["shared memory "+f[1]] = true
 		}
 	}

@@ -88,6 +88,7 @@ func newYard(t *testing.T, changes ...string) *yard {
 	y.file("experiments/dip.yaml", dip)
 	y.before, err = lookForResidue(tmp, residue{})
 	y.must(err)
+	y.must(allMemory(y.before))
 	t.Cleanup(func() {
 		killAll(tmp)
 		y.must(os.RemoveAll(tmp))
