@@ -34,6 +34,8 @@ type tried struct {
 	Seconds     float64             `json:"seconds"`
 	When        time.Time           `json:"when"`
 	Digest      string              `json:"digest"` // of the patch and the experiment
+	// Inconclusive is how many tries in the place of this one told nothing.
+	Inconclusive int `json:"inconclusive,omitempty"`
 }
 
 // digest tells what was tried from what is there now: a patch or an experiment
@@ -89,8 +91,7 @@ func (x *matrix) find(c tried) (tried, bool) {
 		return c, false
 	}
 	i := slices.IndexFunc(x.cells, func(o tried) bool {
-		return x.same(o, c) && o.Digest == digest(x.patches[c.Mutant], c.Experiment) &&
-			(o.Outcome == experiments.Passed || o.Outcome == experiments.Failed)
+		return x.same(o, c) && o.Digest == digest(x.patches[c.Mutant], c.Experiment) && o.conclusive()
 	})
 	if i < 0 {
 		return c, false
@@ -102,11 +103,22 @@ func (x *matrix) same(a, b tried) bool {
 	return a.Mutant == b.Mutant && a.Experiment == b.Experiment && a.Try == b.Try && a.Environment == b.Environment
 }
 
-// add adds a cell, saves all of them and writes the page.
+// conclusive says that the try told something.
+func (c tried) conclusive() bool {
+	return c.Outcome == experiments.Passed || c.Outcome == experiments.Failed
+}
+
+// add adds a cell, in the place of one that told nothing or is of an earlier
+// state, saves all of them and writes the page.
 func (x *matrix) add(t *testing.T, c tried) {
 	t.Helper()
 	if x == nil {
 		return
+	}
+	for _, o := range x.cells {
+		if x.same(o, c) && o.Digest == c.Digest && !o.conclusive() {
+			c.Inconclusive += o.Inconclusive + 1
+		}
 	}
 	x.cells = append(slices.DeleteFunc(x.cells, func(o tried) bool { return x.same(o, c) }), c)
 	if err := keep(matrixCache, x.cells); err != nil {
@@ -132,7 +144,8 @@ func (x *matrix) write(t *testing.T) {
 	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries " +
 		"in `.cache/matrix.json`, and not by hand.\n\n" +
 		"## Mutants, each with the experiment that must catch it\n\n" +
-		"*Caught*: the verdict was *failed*, and the detector named was violated. *In containers*: the same in the docker " +
+		"*Caught*: the verdict was *failed*, and the detector named was violated; a try that was inconclusive is made " +
+		"again, and told. *In containers*: the same in the docker " +
 		"environment, for the mutants that every run of the tests tries, and for those that show nowhere else. *Also " +
 		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried, with " +
 		"what they found.\n\n" +
@@ -164,7 +177,7 @@ func (x *matrix) write(t *testing.T) {
 // row tells of one mutant: its own experiment, in processes and in containers
 // ("3 of 3 | — | also violated"), and the others.
 func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
-	caught, n := map[string]int{}, map[string]int{}
+	caught, n, again := map[string]int{}, map[string]int{}, map[string]int{}
 	var also, others []string
 	for _, c := range x.of(m.Name) {
 		if c.Experiment != m.Experiments[0] {
@@ -172,6 +185,7 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 			continue
 		}
 		n[c.Environment]++
+		again[c.Environment] += c.Inconclusive
 		if c.caught(m) {
 			caught[c.Environment]++
 		}
@@ -186,6 +200,8 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 	slices.Sort(others)
 	share := func(where string, wanted bool) string {
 		switch {
+		case again[where] > 0:
+			return fmt.Sprintf("%d of %d, after %d inconclusive", caught[where], n[where], again[where])
 		case n[where] > 0:
 			return fmt.Sprintf("%d of %d", caught[where], n[where])
 		case wanted:
