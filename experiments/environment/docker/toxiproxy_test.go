@@ -33,6 +33,7 @@ func agentless(t *testing.T, b *Backend, s *subject.Subject) *subject.Subject {
 		t.Skipf("%s is not here (make images): %v", toxiproxyStandIn, err)
 	}
 	s.Dependencies = s.Dependencies[:len(s.Dependencies)-1] // the stub
+	delete(s.Service.Env, "PAYMENTS_URL")
 	return s
 }
 
