@@ -144,8 +144,8 @@ func (x *matrix) write(t *testing.T) {
 	b.WriteString("# Detection matrix\n\nWhat finds what. Written by `make matrix` and `make matrix-all` from the tries " +
 		"in `.cache/matrix.json`, and not by hand.\n\n" +
 		"## Mutants, each with the experiment that must catch it\n\n" +
-		"*Caught*: the verdict was *failed*, and the detector named was violated; a try that was inconclusive is made " +
-		"again, and told. *In containers*: the same in the docker " +
+		"*Caught*: the verdict was *failed*, and the detector named was violated; tries that were inconclusive are " +
+		"told beside, and made again. *In containers*: the same in the docker " +
 		"environment, for the mutants that every run of the tests tries, and for those that show nowhere else. *Also " +
 		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried, with " +
 		"what they found.\n\n" +
@@ -177,18 +177,22 @@ func (x *matrix) write(t *testing.T) {
 // row tells of one mutant: its own experiment, in processes and in containers
 // ("3 of 3 | — | also violated"), and the others.
 func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
-	caught, n, again := map[string]int{}, map[string]int{}, map[string]int{}
+	caught, n, dark := map[string]int{}, map[string]int{}, map[string]int{}
 	var also, others []string
 	for _, c := range x.of(m.Name) {
 		if c.Experiment != m.Experiments[0] {
 			others = append(others, c.Experiment+": "+cmp.Or(strings.Join(c.Violated, ", "), string(c.Outcome)))
 			continue
 		}
-		n[c.Environment]++
-		again[c.Environment] += c.Inconclusive
-		if c.caught(m) {
+		dark[c.Environment] += c.Inconclusive
+		switch {
+		case !c.conclusive():
+			dark[c.Environment]++
+			continue
+		case c.caught(m):
 			caught[c.Environment]++
 		}
+		n[c.Environment]++
 		for _, kind := range c.Violated {
 			why := kind + ": " + cmp.Or(m.Also[kind], "**no reason given**")
 			if kind != m.Detector && !slices.Contains(also, why) {
@@ -199,15 +203,17 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 	slices.Sort(also)
 	slices.Sort(others)
 	share := func(where string, wanted bool) string {
-		switch {
-		case again[where] > 0:
-			return fmt.Sprintf("%d of %d, after %d inconclusive", caught[where], n[where], again[where])
-		case n[where] > 0:
-			return fmt.Sprintf("%d of %d", caught[where], n[where])
-		case wanted:
+		var said []string
+		if n[where] > 0 {
+			said = append(said, fmt.Sprintf("%d of %d", caught[where], n[where]))
+		}
+		if dark[where] > 0 {
+			said = append(said, fmt.Sprintf("%d inconclusive", dark[where]))
+		}
+		if len(said) == 0 && wanted {
 			return "not tried yet"
 		}
-		return dash(nil)
+		return dash(said)
 	}
 	own = share(inProcess, home(m) == inProcess) + " | " +
 		share(inDocker, home(m) == inDocker || slices.Contains(contained, m.Name)) + " | " + dash(also)
