@@ -83,8 +83,8 @@ How often the good service is told the truth. Written by ` + "`make rates`" + ` 
 not by hand. Any violation here is a false alarm: the reference service keeps its promises. Rates from
 simulation are in [detectors.md](detectors.md).
 
-*Quiet*: nothing else went on. *Busy*: two processes beside it took all they got of two cores. A
-try counts while its experiment is unchanged.
+*Quiet*: nothing else of ordinary priority went on (what a scheduler's idle class did was not looked at). *Busy*: two
+processes beside it took all they got of two cores. A try counts while its experiment is unchanged.
 
 ## Experiments
 
@@ -115,11 +115,12 @@ func (x *rates) page() string {
 			b.WriteString(x.experimentRow(e, condition))
 		}
 	}
-	b.WriteString(ratesMiddle)
 	current := &rates{}
 	for _, e := range catalogue.All() {
 		current.known = slices.Concat(current.known, x.of(e.Name, quiet), x.of(e.Name, busy))
 	}
+	b.WriteString(ratesWhole + current.wholeTrials())
+	b.WriteString(ratesMiddle)
 	for _, kind := range detect.Kinds() {
 		for _, condition := range []string{quiet, busy} {
 			b.WriteString(current.detectorRow(kind, condition))
