@@ -14,8 +14,8 @@ import (
 const ratesWhole = `
 ## Whole trials
 
-Those of the above that tried all experiments of the label main at once, as ` + "`make trial`" + ` does. A trial is failed
-when one of its experiments is, and inconclusive when one is and none failed.
+Those of the above that tried all experiments of the label main at once, as ` + "`make trial`" + ` does. A trial is
+failed when one of its experiments is, and inconclusive when one is and none failed.
 
 | condition | trials | passed | failed | inconclusive | fails at most |
 |---|---|---|---|---|---|
