@@ -80,6 +80,9 @@ func (c checker) service() {
 			c.wrong(fmt.Sprintf("service.before[%d].run", i), "a command and its arguments", "nothing to run")
 		}
 	}
+	if s.StartWithin <= 0 {
+		c.wrong("service.start_within", "a time such as 30s", "the service is given no time to start")
+	}
 	c.ports()
 	c.endpoint("service.readiness", s.Readiness)
 	c.endpoint("service.liveness", s.Liveness)

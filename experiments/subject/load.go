@@ -203,7 +203,9 @@ func (s *Service) fill(d *yamlfile.Document) {
 	if !d.Has("service.ports") {
 		s.Ports = map[string]int{"http": 0}
 	}
-	setDefault(&s.StartWithin, 30*time.Second)
+	if !d.Has("service.start_within") {
+		s.StartWithin = 30 * time.Second
+	}
 	for _, e := range []*Endpoint{&s.Readiness, &s.Liveness, &s.Startup, &s.Metrics} {
 		if e.Path != "" {
 			setDefault(&e.Port, "http")

@@ -98,6 +98,9 @@ func TestMistakes(t *testing.T) {
 			"ports: {http: 0,", "replicas: 2\n  ports: {http: 8080,", 16, 17, "2 replicas cannot share", "replicas: 1",
 			"",
 		},
+		"no time to start": {
+			"ports: {http: 0, admin: 0}", "start_within: 0s\n  ports: {http: 0, admin: 0}", 15, 17, "no time to start", "30s", "",
+		},
 		"weights": {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
 		"duplicate name": {
 			"name: read", "name: create", 43, 13, `"create" is also the name of traffic.requests[0]`, "", "",
