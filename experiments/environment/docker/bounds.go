@@ -45,7 +45,9 @@ func (b *box) BoundMemory(ctx context.Context, bytes int64) error {
 		if err != nil {
 			return fmt.Errorf("ask the engine for its memory: %w", err)
 		}
-		r.Memory, r.MemorySwap = all.Info.MemTotal, unbounded
+		// Of swap, too, as much: without a number of its own the engine writes the
+		// new limit before that of swap, which cgroup v1 refuses while it is lower.
+		r.Memory, r.MemorySwap = all.Info.MemTotal, all.Info.MemTotal
 	}
 	return b.update(ctx, "bound the memory", r)
 }
