@@ -99,7 +99,8 @@ func TestMistakes(t *testing.T) {
 			"",
 		},
 		"no time to start": {
-			"ports: {http: 0, admin: 0}", "start_within: 0s\n  ports: {http: 0, admin: 0}", 15, 17, "no time to start", "30s", "",
+			"ports: {http: 0, admin: 0}", "start_within: 0s\n  ports: {http: 0, admin: 0}", 15, 17,
+			"no time to start", "30s", "",
 		},
 		"weights": {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
 		"duplicate name": {
