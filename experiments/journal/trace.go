@@ -16,7 +16,8 @@ type TraceContext struct {
 // journal knows what was sent without keeping it. Neither id is all zeros.
 func Trace(run, attack string, seq uint64) TraceContext {
 	var c TraceContext
-	sum := sha256.Sum256([]byte(RequestID(run, attack, seq)))
+	var id [64]byte // longer ones move to the heap
+	sum := sha256.Sum256(AppendRequestID(id[:0], run, attack, seq))
 	copy(c.Trace[:], sum[:16])
 	copy(c.Span[:], sum[16:24])
 	c.Trace[15] |= 1
