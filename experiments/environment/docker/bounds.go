@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,20 +66,27 @@ func (b *box) Usage(ctx context.Context) (journal.Usage, error) {
 	if err != nil {
 		return journal.Usage{}, fmt.Errorf("look at container %.12s: %w", b.id, err)
 	}
-	answer, err := b.engine.client.ContainerStats(ctx, b.id, client.ContainerStatsOptions{})
+	s, err := b.stats(ctx)
 	if err != nil {
-		return journal.Usage{}, fmt.Errorf("ask what container %.12s uses: %w", b.id, err)
-	}
-	defer answer.Body.Close()
-	var s container.StatsResponse
-	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
-		return journal.Usage{}, fmt.Errorf("ask what container %.12s uses: %w", b.id, err)
+		return journal.Usage{}, err
 	}
 	u := usageOf(s)
 	if state := seen.Container.State; state != nil {
 		u.OutOfMemory, u.Ended = state.OOMKilled, !state.Running
 	}
 	return u, nil
+}
+
+// stats are the engine's figures of a container.
+func (b *box) stats(ctx context.Context) (s container.StatsResponse, err error) {
+	answer, err := b.engine.client.ContainerStats(ctx, b.id, client.ContainerStatsOptions{})
+	if err == nil {
+		err = errors.Join(json.NewDecoder(answer.Body).Decode(&s), answer.Body.Close())
+	}
+	if err != nil {
+		return s, fmt.Errorf("ask what container %.12s uses: %w", b.id, err)
+	}
+	return s, nil
 }
 
 // usageOf reads an engine's figures. What is cached of files is called file by

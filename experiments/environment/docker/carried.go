@@ -2,13 +2,10 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/client"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
@@ -48,14 +45,9 @@ func (e *Environment) watchCarried(b *box, dependency string) {
 
 // received is what a container's network has counted.
 func (b *box) received(ctx context.Context) (sum container.NetworkStats, err error) {
-	answer, err := b.engine.client.ContainerStats(ctx, b.id, client.ContainerStatsOptions{})
+	s, err := b.stats(ctx)
 	if err != nil {
-		return sum, fmt.Errorf("ask what container %.12s carried: %w", b.id, err)
-	}
-	defer answer.Body.Close()
-	var s container.StatsResponse
-	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
-		return sum, fmt.Errorf("ask what container %.12s carried: %w", b.id, err)
+		return sum, err
 	}
 	for _, n := range s.Networks {
 		sum.RxBytes += n.RxBytes
