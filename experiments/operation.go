@@ -9,6 +9,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/faults"
 )
 
 // background runs work beside the rest of the run. Its stop waits for the work
@@ -50,6 +51,24 @@ func onService(target string) error {
 		return fmt.Errorf("this works on the service as a whole; leave out `on: %s`", target)
 	}
 	return nil
+}
+
+// answered is the witness of an operation that sends: something of what it sent
+// since the window began was answered. Said is that of one entry: whether it was
+// sent at all, and whether an answer came. Things names what was sent.
+func answered[T journal.Body](j journal.Journal, w journal.Window, things string, said func(T) (sent, ok bool)) error {
+	all := 0
+	for e, body := range journal.Of[T](j) {
+		sent, ok := said(body)
+		switch {
+		case e.At < w.From || !sent:
+			continue
+		case ok:
+			return nil
+		}
+		all++
+	}
+	return fmt.Errorf("%w: of %d %s none was answered", faults.ErrNotInForce, all, things)
 }
 
 // measuredWithin bounds the wait for the figure of an earlier step that takes

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // PlantSQL sends the traffic's requests with one of a caller's values after the
@@ -54,16 +53,8 @@ func (p *PlantSQL) Start(ctx context.Context, x *Execution) (func(context.Contex
 }
 
 // Witness asks for a request with a canary that was answered.
-func (p *PlantSQL) Witness(j journal.Journal, _ string, w journal.Window) error {
-	sent := 0
-	for e, s := range journal.Of[journal.Planted](j) {
-		if e.At < w.From || s.Form == journal.PlantedControl {
-			continue
-		}
-		sent++
-		if s.Code != 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: of %d requests with a planted value none was answered", faults.ErrNotInForce, sent)
+func (*PlantSQL) Witness(j journal.Journal, _ string, w journal.Window) error {
+	return answered(j, w, "requests with a planted value", func(p journal.Planted) (sent, ok bool) {
+		return p.Form != journal.PlantedControl, p.Code != 0
+	})
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // Registers has several callers write and read the same few registers of the
@@ -68,16 +67,8 @@ func (r *Registers) Start(ctx context.Context, x *Execution) (func(context.Conte
 }
 
 // Witness asks for requests that were answered.
-func (r *Registers) Witness(j journal.Journal, _ string, w journal.Window) error {
-	sent := 0
-	for e, op := range journal.Of[journal.RegisterOp](j) {
-		if e.At < w.From {
-			continue
-		}
-		sent++
-		if op.Outcome == journal.Acknowledged {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: of %d requests none was answered", faults.ErrNotInForce, sent)
+func (*Registers) Witness(j journal.Journal, _ string, w journal.Window) error {
+	return answered(j, w, "requests", func(op journal.RegisterOp) (sent, ok bool) {
+		return true, op.Outcome == journal.Acknowledged
+	})
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // Resubmit sends writes again under their keys, to the replicas directly and in
@@ -76,18 +75,8 @@ func (r *Resubmit) Start(ctx context.Context, x *Execution) (func(context.Contex
 }
 
 // Witness asks for submissions that were answered.
-func (r *Resubmit) Witness(j journal.Journal, _ string, w journal.Window) error {
-	sent := 0
-	for e, s := range journal.Of[journal.Submission](j) {
-		if e.At < w.From {
-			continue
-		}
-		sent++
-		if s.Code != 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: of %d submissions none was answered", faults.ErrNotInForce, sent)
+func (*Resubmit) Witness(j journal.Journal, _ string, w journal.Window) error {
+	return answered(j, w, "submissions", func(s journal.Submission) (sent, ok bool) { return true, s.Code != 0 })
 }
 
 // Writing names the requests of the traffic whose writes the ledger follows.
