@@ -2,7 +2,6 @@ package suites_test
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -57,8 +56,8 @@ func (x *rates) trials(condition string) map[string]experiments.Outcome {
 			continue
 		}
 		var verdicts []experiments.Verdict
-		for _, name := range slices.Sorted(maps.Keys(tried)) {
-			verdicts = append(verdicts, experiments.Verdict{Outcome: tried[name]})
+		for _, outcome := range tried {
+			verdicts = append(verdicts, experiments.Verdict{Outcome: outcome})
 		}
 		whole[id] = experiments.TrialOutcome(verdicts...)
 	}
