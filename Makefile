@@ -72,10 +72,10 @@ $(VEGETA):
 	@cd $(TOOLS)/vegeta && printf 'module vegeta\n\ngo 1.26\n\nrequire github.com/tsenart/vegeta/v12 $(VEGETA_VERSION)\n' >go.mod \
 		&& go build -mod=mod -o $@ github.com/tsenart/vegeta/v12
 
-matrix: ## try every mutant three times with its experiment (two hours; resumable)
+matrix: ## try every mutant three to five times with its experiment (three hours; resumable)
 	SEATRIAL_LONG=1 go test -run Matrix -count 1 -timeout 5h -v ./suites/...
 
-matrix-all: ## the same, then the good service and every other experiment (a day; resumable)
+matrix-all: ## the same, then every mutant with every other experiment (a day; resumable)
 	SEATRIAL_LONG=all go test -run Matrix -count 1 -timeout 48h -v ./suites/...
 
 # SEATRIAL_TRIALS=quiet=DIR:busy=DIR counts in the good service's trials that lie in these folders.

@@ -131,19 +131,38 @@ func (x *rates) page() string {
 
 func (x *rates) experimentRow(e experiments.Experiment, condition string) string {
 	tries := x.of(e.Name, condition)
-	count := func(is func(rated) bool) (n int) {
-		for _, r := range tries {
-			if is(r) {
-				n++
-			}
+	passed, failed := outcomes(tries)
+	once := 0
+	for _, r := range tries {
+		if r.Attempts == 1 {
+			once++
 		}
-		return n
 	}
-	passed := count(func(r rated) bool { return r.Outcome == experiments.Passed })
-	failed := count(func(r rated) bool { return r.Outcome == experiments.Failed })
-	once := count(func(r rated) bool { return r.Attempts == 1 })
 	return fmt.Sprintf("| %s | %s | %d of %d | %d | %d | %d | %d | %s |\n", e.Name, condition, len(tries),
-		max(series(e), len(tries)), passed, failed, len(tries)-passed-failed, once, atMost(failed, len(tries)))
+		max(series(e, condition), len(tries)), passed, failed, len(tries)-passed-failed, once, atMost(failed, len(tries)))
+}
+
+// shares are how many tries of an experiment passed, failed and told nothing,
+// as in "10 / 0 / 0"; a dash where none was made.
+func (x *rates) shares(experiment, condition string) string {
+	tries := x.of(experiment, condition)
+	if len(tries) == 0 {
+		return "—"
+	}
+	passed, failed := outcomes(tries)
+	return fmt.Sprintf("%d / %d / %d", passed, failed, len(tries)-passed-failed)
+}
+
+func outcomes(tries []rated) (passed, failed int) {
+	for _, r := range tries {
+		switch r.Outcome {
+		case experiments.Passed:
+			passed++
+		case experiments.Failed:
+			failed++
+		}
+	}
+	return passed, failed
 }
 
 // detectorRow tells of a detector under a condition; empty where it was not

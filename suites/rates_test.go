@@ -1,6 +1,7 @@
 package suites_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,9 +30,11 @@ const (
 const busyProcesses = 2
 
 // How often each experiment is tried under each condition (detectors.md,
-// section 4): those whose detectors rest on waits, windows or shares more often.
+// section 4): those whose detectors rest on waits, windows or shares more often,
+// and those that say whether writes were lost, on a quiet machine.
 const (
 	seriesLong  = 20
+	seriesData  = 10
 	seriesShort = 5
 )
 
@@ -58,9 +61,9 @@ func TestRates(t *testing.T) {
 	}
 	for _, condition := range []string{quiet, busy} {
 		for _, e := range catalogue.All() {
-			for n := len(done.of(e.Name, condition)) + 1; n <= series(e); n++ {
+			for n := len(done.of(e.Name, condition)) + 1; n <= series(e, condition); n++ {
 				t.Run(fmt.Sprintf("%s/%s/%d", condition, e.Name, n), func(t *testing.T) {
-					r := rate(t, e.Name, condition, n)
+					r := rate(t, e, condition, n)
 					done.add(t, r)
 					if r.Outcome == experiments.Failed {
 						t.Errorf("the good service failed: %v", r.Violated)
@@ -72,32 +75,36 @@ func TestRates(t *testing.T) {
 }
 
 // series is how often an experiment is to be tried under each condition.
-func series(e experiments.Experiment) int {
+func series(e experiments.Experiment, condition string) int {
 	for _, x := range e.Expect {
 		if info, _ := detect.Describe(x.Kind); slices.Contains(oftenTried, info.ID) {
 			return seriesLong
 		}
+	}
+	if condition == quiet && slices.Contains(e.Labels, "data") {
+		return seriesData
 	}
 	return seriesShort
 }
 
 // rate tries the good service with an experiment, beside busy processes where
 // the condition wants them.
-func rate(t *testing.T, experiment, condition string, n int) rated {
+func rate(t *testing.T, e experiments.Experiment, condition string, n int) rated {
 	t.Helper()
+	needs(t, homeOf(e))
 	if condition == busy {
 		for range busyProcesses {
 			beBusy(t)
 		}
 	}
 	began := time.Now()
-	tried, err := suites.Try(t.Context(), subjectOf, suites.Only(experiment), suites.Seed(uint64(n)),
-		suites.Out(filepath.Join(moduleRoot, "runs", "rates")))
+	tried, err := suites.Try(t.Context(), subjectOf, suites.Only(e.Name), suites.Seed(uint64(n)),
+		suites.Out(filepath.Join(moduleRoot, "runs", "rates")), suites.Environment(homeOf(e)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := ratedOf(tried)
-	r.Experiment, r.Condition, r.Digest = experiment, condition, digest("", experiment)
+	r.Experiment, r.Condition, r.Digest = e.Name, condition, digest("", e.Name)
 	r.When, r.Seconds = began.UTC().Truncate(time.Second), time.Since(began).Seconds()
 	return r
 }
@@ -178,10 +185,15 @@ func TestSeries(t *testing.T) {
 		"overload":          seriesLong,
 		"http-flaky":        seriesLong,
 		"graceful-shutdown": seriesLong,
+		"lost-commits":      seriesShort,
 	}
+	wantQuiet := map[string]int{"lost-commits": seriesData}
 	for _, e := range catalogue.All() {
-		if n := want[e.Name]; n != 0 && series(e) != n {
-			t.Errorf("%s is tried %d times, want %d", e.Name, series(e), n)
+		if n := want[e.Name]; n != 0 && series(e, busy) != n {
+			t.Errorf("%s is tried %d times beside busy processes, want %d", e.Name, series(e, busy), n)
+		}
+		if n := cmp.Or(wantQuiet[e.Name], want[e.Name]); n != 0 && series(e, quiet) != n {
+			t.Errorf("%s is tried %d times on a quiet machine, want %d", e.Name, series(e, quiet), n)
 		}
 	}
 }
