@@ -16,8 +16,11 @@ import (
 // to an http dependency was held open, or their statement in the database.
 //
 // It holds when at least 18 of 20 were given up in time, and is violated when at
-// most 10 of 20 were; in between it is unknown. Requests whose handler does not
-// read their body are left out: net/http cannot notice their caller's leaving.
+// most 10 of 20 were; in between it is unknown. Where fewer had work under way,
+// because work that goes on fills the service's pool or its places, it is violated
+// when at least 10 went on: the others could not change that any more. Requests
+// whose handler does not read their body are left out: net/http cannot notice
+// their caller's leaving.
 // A good service takes 1 to 5 ms; when 0.5 % of samples are late by chance, the
 // false alarm rate is below 2 in 10,000.
 type Cancellation struct {
@@ -29,7 +32,8 @@ type Cancellation struct {
 	// Attack restricts it to the requests of one step. Empty: all that we hung
 	// up on.
 	Attack string `yaml:"attack" json:"attack,omitempty"`
-	// MinSamples is how many requests must have had work under way. Default 20.
+	// MinSamples is how many requests must have had work under way; half as many
+	// whose work went on are enough for a violation. Default 20.
 	MinSamples int `yaml:"min_samples" json:"min_samples,omitempty"`
 }
 
@@ -57,7 +61,7 @@ func (d *Cancellation) Detect(j journal.Journal) Finding {
 		return f.unknown("we hung up on no request, so nothing could be cancelled")
 	}
 	on := target(h, d.On)
-	w := work{left: left, within: cmp.Or(d.Within, h.Promises.CancelsWithin) + clockError(j)}
+	w := work{left: left, refused: refused(j, left), within: cmp.Or(d.Within, h.Promises.CancelsWithin) + clockError(j)}
 	if err := w.find(j, on); err != nil {
 		return f.unknown("whether work for callers who hung up ended is not known: %v", err)
 	}
@@ -82,8 +86,27 @@ func (d *Cancellation) canceled(j journal.Journal) (left []journal.Request, unre
 			left = append(left, r)
 		}
 	}
-	slices.SortFunc(left, func(a, b journal.Request) int { return cmp.Compare(a.Sent, b.Sent) })
+	slices.SortFunc(left, bySending)
 	return left, unread
+}
+
+func bySending(a, b journal.Request) int { return cmp.Compare(a.Sent, b.Sent) }
+
+// refused are the requests of the same attacks that were answered with an error
+// before we hung up, by their sending: a service that is full does so.
+func refused(j journal.Journal, left []journal.Request) []journal.Request {
+	attacks := map[string]bool{}
+	for _, r := range left {
+		attacks[r.Attack] = true
+	}
+	var out []journal.Request
+	for r := range j.Requests(journal.Window{}) {
+		if !r.Canceled && !r.Dropped && !r.OK && attacks[r.Attack] {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, bySending)
+	return out
 }
 
 // clockError is how far instants of two sources may be apart beyond what they
@@ -105,10 +128,11 @@ type ended struct {
 
 // work is what was under way for the requests that we hung up on.
 type work struct {
-	left   []journal.Request
-	within time.Duration // with the clocks' error
-	seenBy string        // "at payments, by the request id"
-	ends   []ended
+	left    []journal.Request
+	refused []journal.Request // sent like them, and answered with an error before we hung up
+	within  time.Duration     // with the clocks' error
+	seenBy  string            // "at payments, by the request id"
+	ends    []ended
 }
 
 // find looks for the requests' work at the stub or in the database.
@@ -135,8 +159,13 @@ func (w *work) find(j journal.Journal, on string) error {
 func (w *work) alone(j journal.Journal, on string) error {
 	win := journal.Window{From: w.left[0].Sent.Add(-time.Second), To: w.left[len(w.left)-1].Done.Add(time.Second)}
 	routes := usersOf(j.Header(), on)
+	leavers := map[string]bool{}
+	for _, r := range w.left {
+		leavers[r.Attack] = true
+	}
 	for r := range j.Requests(win) {
-		if !r.Canceled && !r.Dropped && (len(routes) == 0 || slices.Contains(routes, r.Route)) {
+		ours := r.Canceled || r.Dropped || !r.OK && leavers[r.Attack]
+		if !ours && (len(routes) == 0 || slices.Contains(routes, r.Route)) {
 			return fmt.Errorf("other requests used %s at the same time, and nothing ties its work to a request: "+
 				"hang up without other load, or have the service pass X-Request-Id on", on)
 		}
@@ -145,9 +174,19 @@ func (w *work) alone(j journal.Journal, on string) error {
 }
 
 // owner is the request that work begun at an instant belongs to, by time: the
-// last one sent before; negative when there is none.
+// last one sent before; negative when there is none, or it was refused.
 func (w *work) owner(t journal.Instant) int {
-	n, _ := slices.BinarySearchFunc(w.left, t, func(r journal.Request, t journal.Instant) int {
+	i, r := sentBefore(w.left, t), sentBefore(w.refused, t)
+	if i >= 0 && r >= 0 && w.refused[r].Sent > w.left[i].Sent {
+		return -1
+	}
+	return i
+}
+
+// sentBefore is the last of some requests, in the order of their sending, that
+// was sent by an instant; negative when none was.
+func sentBefore(requests []journal.Request, t journal.Instant) int {
+	n, _ := slices.BinarySearchFunc(requests, t, func(r journal.Request, t journal.Instant) int {
 		if r.Sent <= t {
 			return -1
 		}
@@ -314,6 +353,9 @@ func (w *work) quantities() []journal.Quantity {
 		bounded("cancelled_ratio", share(n-w.late(), n), "1", ">=", cancelledGood, n),
 		measured("hung_up_on", float64(len(w.left)), "1", 0),
 	}
+	if len(w.refused) > 0 {
+		q = append(q, measured("refused_before", float64(len(w.refused)), "1", 0))
+	}
 	if n > 0 {
 		q = append(q, boundedTime("cancel_max", worst, w.within, n))
 	}
@@ -334,6 +376,9 @@ func (w *work) judge(f Finding, on string, need int) Finding {
 	said := fmt.Sprintf("promised: work at %s ends within %s of its caller's hanging up; seen: it did for %d of %d "+
 		"requests that we hung up on (%s)", on, brief(w.within), n-late, n, w.seenBy)
 	switch {
+	case n < need && float64(need-late) <= cancelledBad*float64(need):
+		return f.violated("%s; only so many had work under way, as work that goes on leaves no room for more; pass the "+
+			"request's context to every call and statement", said)
 	case n < need:
 		return f.unknown("only %d of the %d requests that we hung up on had work under way at %s, and %d are needed",
 			n, len(w.left), on, need)

@@ -89,6 +89,8 @@ func TestCancellation(t *testing.T) {
 		{"just in time", hangUps(20, nil, callHeld(500*ms, true)), Held, "within 500ms"},
 		{"just too late", hangUps(20, nil, callHeld(501*ms, true)), Violated, "0 of 20"},
 		{"too few", hangUps(19, nil, some(0, true)), Unknown, "20 are needed"},
+		{"too few, and ten went on", hangUps(12, nil, some(10, true)), Violated, "2 of 12"},
+		{"too few, and nine went on", hangUps(12, nil, some(9, true)), Unknown, "20 are needed"},
 		{"no work under way", hangUps(20, nil, nil), Unknown, "only 0 of the 20"},
 		{"by time", hangUps(20, nil, some(20, false)), Violated, "told by their time"},
 		{"nobody hung up", fixture(), Unknown, "we hung up on no request"},
@@ -148,6 +150,47 @@ func statements(every, after time.Duration) *journal.Memory {
 		m.Record(journal.Entry{At: at, On: "db", Body: a})
 	}
 	return m
+}
+
+// poolFull is a journal in which we hung up on some requests: the statements of
+// the first ten go on until their table is unlocked, the next ten wait for a
+// connection, and all later ones are refused, as there is no place for more. An
+// eleventh statement begins with the first that is free.
+func poolFull(n int) *journal.Memory {
+	m := fixture(func(h *journal.Header) { h.Target = "db" })
+	step(m, 0, faultFrom, faultTo)
+	for i := range n {
+		r := journal.Request{Seq: uint64(i), Attack: "leavers", Route: "list", Due: faultFrom.Add(time.Duration(i+1) * 50 * ms)}
+		r.Sent, r.Done = r.Due, r.Due.Add(200*ms)
+		if r.Err, r.Canceled = journal.ErrCanceled, true; i >= 20 {
+			r.Err, r.Canceled, r.Code, r.Done = "", false, 503, r.Due.Add(ms)
+		}
+		m.Request(r)
+	}
+	for at := faultFrom; at < faultTo.Add(time.Second); at = at.Add(100 * ms) {
+		var a journal.Activity
+		for i := range min(10, n) {
+			if age := at.Sub(faultFrom.Add(time.Duration(i+1)*50*ms + 3*ms)); age > 0 && at < faultTo {
+				a.Backends = append(a.Backends, journal.Backend{PID: 100 + i, State: "active", QueryAge: age})
+			}
+		}
+		if at >= faultTo {
+			a.Backends = append(a.Backends, journal.Backend{PID: 100, State: "active", QueryAge: at.Sub(faultTo)})
+		}
+		m.Record(journal.Entry{At: at, On: "db", Body: a})
+	}
+	return m
+}
+
+// A service whose statements go on fills its own pool, and refuses the rest of
+// those whom we would have hung up on: they are no other load.
+func TestCancellationPoolFull(t *testing.T) {
+	d := &Cancellation{MinSamples: 20}
+	expect(t, d.Detect(poolFull(40)), Violated, "0 of 10 requests", "leaves no room for more")
+	expect(t, d.Detect(poolFull(9)), Unknown, "only 9 of the 9")
+	other := poolFull(40)
+	load(other, nil)
+	expect(t, d.Detect(other), Unknown, "other requests used db")
 }
 
 func TestCancellationInTheDatabase(t *testing.T) {
