@@ -6,9 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -153,14 +151,11 @@ func (p *Postgres) Pending(ctx context.Context, age time.Duration, limit int) ([
 
 // List returns the next newest orders without their items, sorted as asked for.
 func (p *Postgres) List(ctx context.Context, cursor string, by orders.Sort, limit int) ([]orders.Order, string, error) {
-	before, query := int64(math.MaxInt64), sortedPage(by)
-	if cursor != "" {
-		n, err := strconv.ParseInt(cursor, 36, 64)
-		if err != nil {
-			return nil, "", &orders.InvalidError{Problems: []string{"cursor: not one of ours"}}
-		}
-		before = n
+	before, invalid := after(cursor)
+	if invalid != nil {
+		return nil, "", invalid
 	}
+	query := sortedPage(by)
 	page := make([]orders.Order, 0, limit)
 	err := p.do(ctx, "list orders", func(ctx context.Context, conn *sql.Conn) error {
 		rows, err := conn.QueryContext(ctx, query, before, limit)
@@ -183,11 +178,7 @@ func (p *Postgres) List(ctx context.Context, cursor string, by orders.Sort, limi
 	if err != nil {
 		return nil, "", err
 	}
-	next := ""
-	if len(page) == limit {
-		next = strconv.FormatInt(before, 36)
-	}
-	return page, next, nil
+	return page, nextCursor(page, limit, before), nil
 }
 
 // known scans a status that this version of the service knows. Another one is

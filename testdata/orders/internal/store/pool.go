@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,13 +26,9 @@ func OpenPool(
 ) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("database url: not understood") // the cause would show the password
+		return nil, errURL
 	}
-	cfg.ConnConfig.ConnectTimeout = 2 * time.Second
-	cfg.ConnConfig.RuntimeParams["application_name"] = name
-	// The last line of defence, for what a cancelled context did not end.
-	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "15s"
-	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"
+	prepare(cfg.ConnConfig, name)
 
 	cfg.MaxConns = int32(limits.MaxOpen)
 	cfg.MaxConnIdleTime = 2 * time.Minute

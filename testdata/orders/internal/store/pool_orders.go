@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -119,21 +117,5 @@ func (p *Pool) List(ctx context.Context, cursor string, by orders.Sort, limit in
 	if err != nil {
 		return nil, "", err
 	}
-	next := ""
-	if len(page) == limit {
-		next = strconv.FormatInt(before, 36)
-	}
-	return page, next, nil
-}
-
-// after is where the page after a cursor begins.
-func after(cursor string) (before int64, err error) {
-	if cursor == "" {
-		return math.MaxInt64, nil
-	}
-	before, err = strconv.ParseInt(cursor, 36, 64)
-	if err != nil {
-		return 0, &orders.InvalidError{Problems: []string{"cursor: not one of ours"}}
-	}
-	return before, nil
+	return page, nextCursor(page, limit, before), nil
 }

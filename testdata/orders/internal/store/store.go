@@ -18,6 +18,9 @@ import (
 // ErrUnavailable says that the database could not be asked.
 var ErrUnavailable = errors.New("database unavailable")
 
+// errURL is without its cause, which would show the password.
+var errURL = errors.New("database url: not understood")
+
 // Limits bound what one replica asks of the database.
 type Limits struct {
 	MaxOpen   int
@@ -37,13 +40,9 @@ type Postgres struct {
 func Open(url, name string, limits Limits, observe telemetry.Observer) (*Postgres, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("database url: not understood") // the cause would show the password
+		return nil, errURL
 	}
-	cfg.ConnectTimeout = 2 * time.Second
-	cfg.RuntimeParams["application_name"] = name
-	// The last line of defence, for what a cancelled context did not end.
-	cfg.RuntimeParams["statement_timeout"] = "15s"
-	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"
+	prepare(cfg, name)
 
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(limits.MaxOpen)
@@ -51,6 +50,15 @@ func Open(url, name string, limits Limits, observe telemetry.Observer) (*Postgre
 	db.SetConnMaxLifetime(limits.Lifetime)
 	db.SetConnMaxIdleTime(2 * time.Minute)
 	return &Postgres{db: db, limits: limits, observe: observe}, nil
+}
+
+// prepare is what every connection of the service is opened with.
+func prepare(cfg *pgx.ConnConfig, name string) {
+	cfg.ConnectTimeout = 2 * time.Second
+	cfg.RuntimeParams["application_name"] = name
+	// The last line of defence, for what a cancelled context did not end.
+	cfg.RuntimeParams["statement_timeout"] = "15s"
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"
 }
 
 // Watch adds the pool's statistics to the metrics.
