@@ -147,8 +147,8 @@ func (x *matrix) write(t *testing.T) {
 		"experiment asks for lost writes; tries that were inconclusive are " +
 		"told beside, and made again. *In containers*: the same in the docker " +
 		"environment, for the mutants that every run of the tests tries, and for those that show nowhere else. *Also " +
-		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried, with " +
-		"what they found.\n\n" +
+		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried with it, " +
+		"each once: a defect need not show there.\n\n" +
 		"| mutant | what is wrong with it | experiment | detector | caught | in containers | also violated | elsewhere |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
 	for _, m := range x.mutants {
@@ -171,10 +171,9 @@ func (x *matrix) write(t *testing.T) {
 // ("3 of 3 | — | also violated"), and the others.
 func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 	caught, n, dark := map[string]int{}, map[string]int{}, map[string]int{}
-	var also, others []string
+	var also []string
 	for _, c := range x.of(m.Name) {
 		if c.Experiment != m.Experiments[0] {
-			others = append(others, c.Experiment+": "+cmp.Or(strings.Join(c.Violated, ", "), string(c.Outcome)))
 			continue
 		}
 		dark[c.Environment] += c.Inconclusive
@@ -194,7 +193,6 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 		}
 	}
 	slices.Sort(also)
-	slices.Sort(others)
 	share := func(where string, wanted bool) string {
 		var said []string
 		if n[where] > 0 {
@@ -210,7 +208,34 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 	}
 	own = share(inProcess, home(m) == inProcess) + " | " +
 		share(inDocker, home(m) == inDocker || slices.Contains(contained, m.Name)) + " | " + dash(also)
-	return own, dash(others)
+	return own, x.elsewhere(m)
+}
+
+// elsewhere tells what experiments that are not a mutant's own found of it, which
+// found nothing, and which could not tell.
+func (x *matrix) elsewhere(m mutant.Mutant) string {
+	var found, missed, dark []string
+	for _, c := range x.of(m.Name) {
+		switch {
+		case c.Experiment == m.Experiments[0]:
+		case c.Outcome == experiments.Failed:
+			found = append(found, c.Experiment+" ("+strings.Join(c.Violated, ", ")+")")
+		case c.Outcome == experiments.Passed:
+			missed = append(missed, c.Experiment)
+		default:
+			dark = append(dark, c.Experiment)
+		}
+	}
+	var said []string
+	for _, part := range []struct {
+		says string
+		of   []string
+	}{{"found by ", found}, {"missed by ", missed}, {"inconclusive in ", dark}} {
+		if slices.Sort(part.of); len(part.of) > 0 {
+			said = append(said, part.says+strings.Join(part.of, ", "))
+		}
+	}
+	return dash(said)
 }
 
 func dash(list []string) string { return cmp.Or(strings.Join(list, "; "), "—") }

@@ -59,8 +59,9 @@ func repeatsOf(m mutant.Mutant) int {
 // TestMatrix tries mutants of the reference service, each with the experiment
 // that must catch it: a few of them, or all of them three to five times where
 // SEATRIAL_LONG is set, some in containers, too; where that is "all", each with
-// every other experiment once, too. The long forms keep what they have found in .cache/matrix.json, go on from there,
-// and write docs/matrix.md at the beginning and after every try.
+// every other experiment once, too (tryElsewhere). The long forms keep what they
+// have found in .cache/matrix.json, go on from there, and write docs/matrix.md at
+// the beginning and after every try.
 //
 // A mutant of the Dockerfile is tried in containers alone. SEATRIAL_ENVIRONMENT
 // "process" or "docker" leaves out what would be tried elsewhere. What needs
@@ -85,11 +86,14 @@ func TestMatrix(t *testing.T) {
 	}
 	done := loadMatrix(t, mutants)
 	done.write(t)
-	for _, c := range wanted(mutants, long == "all") {
+	for _, c := range wanted(mutants) {
 		i := slices.IndexFunc(mutants, func(m mutant.Mutant) bool { return m.Name == c.Mutant })
 		if only := os.Getenv(environmentEnv); only == "" || only == c.Environment {
 			tryCell(t, mutants[i], c, done)
 		}
+	}
+	if long == "all" {
+		tryElsewhere(t, mutants, done)
 	}
 }
 
@@ -115,8 +119,8 @@ func homeOf(e experiments.Experiment) string {
 }
 
 // wanted lists what is to be tried: first every mutant with its own experiment,
-// and then again; those in containers; then, of the whole, what is left.
-func wanted(mutants []mutant.Mutant, whole bool) []tried {
+// and then again; then those in containers.
+func wanted(mutants []mutant.Mutant) []tried {
 	var cells []tried
 	for try := 1; try <= repeatsData; try++ {
 		for _, m := range mutants {
@@ -132,16 +136,6 @@ func wanted(mutants []mutant.Mutant, whole bool) []tried {
 			}
 		}
 	}
-	if !whole {
-		return cells
-	}
-	for _, e := range catalogue.All() {
-		for _, m := range mutants {
-			if e.Name != m.Experiments[0] && home(m) == homeOf(e) {
-				cells = append(cells, tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)})
-			}
-		}
-	}
 	return cells
 }
 
@@ -153,46 +147,45 @@ func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 	t.Run(fmt.Sprintf("%s/%s/%s/%d", c.Mutant, c.Experiment, c.Environment, c.Try), func(t *testing.T) {
 		known, found := done.find(c)
 		if !found {
-			known = try(t, m, c)
+			began := time.Now().UTC().Truncate(time.Second)
+			known = c.after(m, began, tryMutant(t, m, c.Environment, c.Try, c.Experiment))
 			done.add(t, known)
 		}
-		switch {
-		case c.Experiment != m.Experiments[0]:
-			return
-		case !known.caught(m):
+		if !known.caught(m) {
 			t.Errorf("%s was not caught: the verdict is %s, violated were %v, and %s had to be",
 				m.Name, known.Outcome, known.Violated, m.Detector)
-		default:
-			for _, kind := range known.unexplained(m) {
-				t.Errorf("%s is violated too, and the patch says nothing of it", kind)
-			}
+			return
+		}
+		for _, kind := range known.unexplained(m) {
+			t.Errorf("%s is violated too, and the patch says nothing of it", kind)
 		}
 	})
 }
 
-// try builds what a cell names and tries it.
-func try(t *testing.T, m mutant.Mutant, c tried) tried {
+// tryMutant tries a mutant with the experiments named, in one trial.
+func tryMutant(t *testing.T, m mutant.Mutant, environment string, seed int, names ...string) []folder.Experiment {
 	t.Helper()
-	needs(t, c.Environment)
+	needs(t, environment)
 	overlay, err := mutant.Overlay(m, moduleRoot, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	experimentsTried, err := suites.Try(t.Context(), subjectOf, suites.Only(c.Experiment), suites.Seed(uint64(c.Try)),
-		suites.Out(matrixOut(t)), suites.Environment(c.Environment), suites.Overlay(overlay))
+	all, err := suites.Try(t.Context(), subjectOf, suites.Only(names...), suites.Seed(uint64(seed)),
+		suites.Out(matrixOut(t)), suites.Environment(environment), suites.Overlay(overlay))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Digest, c.When = digest(m.Digest, c.Experiment), began.UTC().Truncate(time.Second)
-	c.Seconds, c.Outcome = time.Since(began).Seconds(), worst(experimentsTried)
-	for _, e := range experimentsTried {
-		for _, f := range e.Verdict.Findings {
-			if f.Outcome == detect.Violated && !slices.Contains(c.Violated, f.Detector) {
-				c.Violated = append(c.Violated, f.Detector)
-			}
-		}
+	return all
+}
+
+// after is the cell after a trial.
+func (c tried) after(m mutant.Mutant, began time.Time, all []folder.Experiment) tried {
+	its := ofExperiment(all, c.Experiment)
+	c.Digest, c.When, c.Outcome = digest(m.Digest, c.Experiment), began, worst(its)
+	for _, e := range its {
+		c.Seconds += e.Took.Seconds()
 	}
+	c.Violated = violated(its)
 	return c
 }
 
@@ -212,6 +205,18 @@ func matrixOut(t *testing.T) string {
 		return t.TempDir()
 	}
 	return filepath.Join(moduleRoot, "runs", "matrix")
+}
+
+// violated are the kinds of detectors whose findings were confirmed.
+func violated(tried []folder.Experiment) (kinds []string) {
+	for _, e := range tried {
+		for _, f := range e.Verdict.Findings {
+			if f.Outcome == detect.Violated && !slices.Contains(kinds, f.Detector) {
+				kinds = append(kinds, f.Detector)
+			}
+		}
+	}
+	return kinds
 }
 
 func worst(tried []folder.Experiment) experiments.Outcome {

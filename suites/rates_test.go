@@ -123,7 +123,7 @@ func beBusy(t *testing.T) {
 
 // ratedOf sums up what came of an experiment over its targets and attempts.
 func ratedOf(tried []folder.Experiment) rated {
-	r := rated{Outcome: worst(tried)}
+	r := rated{Outcome: worst(tried), Violated: violated(tried)}
 	for _, e := range tried {
 		for _, a := range e.Verdict.Attempts {
 			run := ratedRun{Sound: a.Sound, Findings: map[string]detect.Outcome{}}
@@ -133,11 +133,6 @@ func ratedOf(tried []folder.Experiment) rated {
 			r.Runs = append(r.Runs, run)
 		}
 		r.Attempts = max(r.Attempts, len(e.Verdict.Attempts))
-		for _, f := range e.Verdict.Findings {
-			if f.Outcome == detect.Violated && !slices.Contains(r.Violated, f.Detector) {
-				r.Violated = append(r.Violated, f.Detector)
-			}
-		}
 	}
 	return r
 }

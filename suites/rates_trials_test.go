@@ -75,11 +75,7 @@ func (x *rates) countTrial(dir, condition string) error {
 		return err
 	}
 	for _, e := range catalogue.All() {
-		ofIt := slices.Clone(t.Experiments)
-		ofIt = slices.DeleteFunc(ofIt, func(f folder.Experiment) bool {
-			name, _, _ := strings.Cut(f.Name, "/")
-			return name != e.Name
-		})
+		ofIt := ofExperiment(t.Experiments, e.Name)
 		known := slices.ContainsFunc(x.known, func(r rated) bool { return r.Trial == t.ID && r.Experiment == e.Name })
 		if known || len(ofIt) == 0 || !ended(ofIt) || !asPlanned(t, ofIt, plans) {
 			continue

@@ -1,0 +1,145 @@
+package suites_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seatrial/seatrial/experiments"
+	"github.com/seatrial/seatrial/experiments/catalogue"
+	"github.com/seatrial/seatrial/experiments/mutant"
+	"github.com/seatrial/seatrial/experiments/trial/folder"
+)
+
+// groups are labels that together name every experiment of the catalogue. Those
+// of one label are tried with a mutant in one trial, where they share what they
+// can: what others than its own find of a mutant is for who reads the page, and
+// nothing is promised of it. The cheapest come first.
+var groups = []string{"quick", "main", "behaviour", "data", "container"}
+
+// tryElsewhere tries every mutant with the experiments that are not its own and
+// that the matrix knows nothing of, once, and a second time where that told
+// nothing.
+func tryElsewhere(t *testing.T, mutants []mutant.Mutant, done *matrix) {
+	t.Helper()
+	for _, label := range groups {
+		for _, m := range mutants {
+			t.Run(m.Name+"/elsewhere/"+home(m)+"/"+label, func(t *testing.T) {
+				cells := done.open(m, label)
+				if len(cells) == 0 {
+					return
+				}
+				var names []string
+				for _, c := range cells {
+					names = append(names, c.Experiment)
+				}
+				began := time.Now().UTC().Truncate(time.Second)
+				all := tryMutant(t, m, home(m), 1, names...)
+				for _, c := range cells {
+					done.add(t, c.after(m, began, all))
+				}
+			})
+		}
+	}
+}
+
+// open are the cells of a mutant with experiments of a label that are not its
+// own and not settled.
+func (x *matrix) open(m mutant.Mutant, label string) (cells []tried) {
+	for _, e := range catalogue.All() {
+		c := tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)}
+		if e.Name != m.Experiments[0] && homeOf(e) == home(m) && slices.Contains(e.Labels, label) && !x.settled(c) {
+			cells = append(cells, c)
+		}
+	}
+	return cells
+}
+
+// settled says that a cell's try told something, or that two did not.
+func (x *matrix) settled(c tried) bool {
+	if _, ok := x.find(c); ok {
+		return true
+	}
+	return slices.ContainsFunc(x.of(c.Mutant), func(o tried) bool { return x.same(o, c) && o.Inconclusive > 0 })
+}
+
+// ofExperiment are those of a trial's experiments that one of the catalogue was
+// made into, one for each target.
+func ofExperiment(all []folder.Experiment, name string) (its []folder.Experiment) {
+	for _, f := range all {
+		if base, _, _ := strings.Cut(f.Name, "/"); base == name {
+			its = append(its, f)
+		}
+	}
+	return its
+}
+
+// Every experiment belongs to a group.
+func TestGroups(t *testing.T) {
+	for _, e := range catalogue.All() {
+		if !slices.ContainsFunc(groups, func(label string) bool { return slices.Contains(e.Labels, label) }) {
+			t.Errorf("%s has none of the labels %v", e.Name, groups)
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	m := mutant.Mutant{Name: "m", Experiments: []string{"crash"}}
+	x := &matrix{mutants: []mutant.Mutant{m}, patches: map[string]string{}}
+	names := func() (names []string) {
+		for _, c := range x.open(m, "quick") {
+			names = append(names, c.Experiment)
+		}
+		return names
+	}
+	all := names()
+	if slices.Contains(all, "crash") || !slices.Contains(all, "http-slow") {
+		t.Errorf("open are %v", all)
+	}
+	c := tried{Mutant: "m", Experiment: "http-slow", Try: 1, Environment: inProcess, Digest: digest("", "http-slow")}
+	for _, tt := range []struct {
+		outcome      experiments.Outcome
+		inconclusive int
+		settled      bool
+	}{
+		{experiments.Passed, 0, true},
+		{experiments.Failed, 0, true},
+		{experiments.Inconclusive, 0, false},
+		{experiments.Error, 1, true},
+	} {
+		c.Outcome, c.Inconclusive = tt.outcome, tt.inconclusive
+		x.cells = []tried{c}
+		if got := !slices.Contains(names(), "http-slow"); got != tt.settled {
+			t.Errorf("after %s and %d more that told nothing it is settled: %v", tt.outcome, tt.inconclusive, got)
+		}
+	}
+}
+
+func TestOfExperiment(t *testing.T) {
+	all := []folder.Experiment{
+		{Name: "http-slow/payments"}, {Name: "http-slow/search"}, {Name: "http-slowest"}, {Name: "crash"},
+	}
+	for name, want := range map[string]int{"http-slow": 2, "crash": 1, "none": 0} {
+		if got := len(ofExperiment(all, name)); got != want {
+			t.Errorf("%s was made into %d, want %d", name, got, want)
+		}
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	m := mutant.Mutant{Name: "m", Experiments: []string{"crash"}}
+	x := &matrix{mutants: []mutant.Mutant{m}, patches: map[string]string{}}
+	for name, outcome := range map[string]experiments.Outcome{
+		"crash": experiments.Failed, "redis-down": experiments.Failed, "http-slow": experiments.Passed,
+		"http-down": experiments.Passed, "overload": experiments.Inconclusive,
+	} {
+		x.cells = append(x.cells, tried{
+			Mutant: "m", Experiment: name, Outcome: outcome, Digest: digest("", name), Violated: []string{"success"},
+		})
+	}
+	want := "found by redis-down (success); missed by http-down, http-slow; inconclusive in overload"
+	if got := x.elsewhere(m); got != want {
+		t.Errorf("it says %q, want %q", got, want)
+	}
+}
