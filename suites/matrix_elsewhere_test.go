@@ -25,6 +25,9 @@ func tryElsewhere(t *testing.T, mutants []mutant.Mutant, done *matrix) {
 	t.Helper()
 	for _, label := range groups {
 		for _, m := range mutants {
+			if !here(home(m)) {
+				continue
+			}
 			t.Run(m.Name+"/elsewhere/"+home(m)+"/"+label, func(t *testing.T) {
 				cells := done.open(m, label)
 				if len(cells) == 0 {

@@ -88,7 +88,7 @@ func TestMatrix(t *testing.T) {
 	done.write(t)
 	for _, c := range wanted(mutants) {
 		i := slices.IndexFunc(mutants, func(m mutant.Mutant) bool { return m.Name == c.Mutant })
-		if only := os.Getenv(environmentEnv); only == "" || only == c.Environment {
+		if here(c.Environment) {
 			tryCell(t, mutants[i], c, done)
 		}
 	}
@@ -99,6 +99,12 @@ func TestMatrix(t *testing.T) {
 
 // environmentEnv names the one environment in which the matrix is tried.
 const environmentEnv = "SEATRIAL_ENVIRONMENT"
+
+// here says that what belongs into an environment is to be tried at all.
+func here(environment string) bool {
+	only := os.Getenv(environmentEnv)
+	return only == "" || only == environment
+}
 
 // Environments.
 const (
