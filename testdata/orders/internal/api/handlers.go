@@ -54,9 +54,8 @@ func (s *Server) quote(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getOrder(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !idShape.MatchString(id) {
-		fail(w, r, orders.ErrNotFound)
+	id, ok := orderID(w, r)
+	if !ok {
 		return
 	}
 	order, err := s.orders.Get(r.Context(), id)
@@ -108,6 +107,17 @@ func (s *Server) deliveryTimes(w http.ResponseWriter, r *http.Request) {
 	if err := delivery.WriteTable(w); err != nil {
 		telemetry.Logger(r.Context()).Warn("download not finished", "error", err.Error())
 	}
+}
+
+// orderID is the order that a path names. One that cannot be ours is answered
+// as unknown, without asking the database.
+func orderID(w http.ResponseWriter, r *http.Request) (string, bool) {
+	id := r.PathValue("id")
+	if !idShape.MatchString(id) {
+		fail(w, r, orders.ErrNotFound)
+		return "", false
+	}
+	return id, true
 }
 
 func readDraft(w http.ResponseWriter, r *http.Request) (orders.Draft, bool) {

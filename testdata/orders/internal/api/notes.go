@@ -1,10 +1,6 @@
 package api
 
-import (
-	"net/http"
-
-	"github.com/seatrial/seatrial/testdata/orders/internal/orders"
-)
+import "net/http"
 
 // note is what the shop has noted of an order; the last one that was written
 // stands.
@@ -13,9 +9,8 @@ type note struct {
 }
 
 func (s *Server) setNote(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !idShape.MatchString(id) {
-		fail(w, r, orders.ErrNotFound)
+	id, ok := orderID(w, r)
+	if !ok {
 		return
 	}
 	var n note
@@ -31,9 +26,8 @@ func (s *Server) setNote(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getNote(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !idShape.MatchString(id) {
-		fail(w, r, orders.ErrNotFound)
+	id, ok := orderID(w, r)
+	if !ok {
 		return
 	}
 	text, err := s.orders.Note(r.Context(), id)
