@@ -48,7 +48,8 @@ func (a ReadAcross) Run(ctx context.Context, rec journal.Recorder) error {
 
 // across is such a series under way.
 type across struct {
-	*resubmitter
+	ReadAcross
+	*direct
 	writes *Source
 	reads  []*request
 	seq    uint64
@@ -74,13 +75,13 @@ func (a ReadAcross) begin(rec journal.Recorder) (*across, error) {
 		return nil, fmt.Errorf("no GET request of the traffic picks what a write captures, such as " +
 			`capture: {id: $.id} and path: /orders/{{pick "id"}}`)
 	}
-	r, err := Resubmission{
-		Name: a.Name, RunID: a.RunID, Source: a.Source, Places: a.Places, Keys: 1, AtOnce: 2, Timeout: a.Timeout,
-	}.begin(rec)
+	d, err := Attack{
+		Name: a.Name, RunID: a.RunID, Source: a.Source, MaxInFlight: 1, Timeout: a.Timeout,
+	}.direct(a.Places, journal.Attack{Pacer: "2 keys, submitted again"}, rec)
 	if err != nil {
 		return nil, err
 	}
-	return &across{resubmitter: r, writes: withWeights(a.Source.traffic, writes), reads: reads}, nil
+	return &across{ReadAcross: a, direct: d, writes: withWeights(a.Source.traffic, writes), reads: reads}, nil
 }
 
 // gives reports whether a request's answer gives all that another one picks.
@@ -95,7 +96,7 @@ func (a *across) once(ctx context.Context, n uint64) error {
 	if err != nil {
 		return err
 	}
-	request, answer := a.send(ctx, a.engines[writer], target)
+	request, answer := a.next(ctx, writer, target)
 	a.engines[writer].ledger(request, target, answer)
 	if !request.OK {
 		return nil // that the write failed is in the request
@@ -128,7 +129,7 @@ func (a *across) read(ctx context.Context, writer, reader int, q *request, given
 	if err != nil {
 		return err
 	}
-	request, _ := a.send(ctx, a.engines[reader], target)
+	request, _ := a.next(ctx, reader, target)
 	a.rec.Record(journal.Entry{At: request.Done, On: a.Name, Body: journal.CrossRead{
 		Writer: a.Places[writer].Name, Reader: a.Places[reader].Name, Route: q.Name, Attack: a.Name, Seq: request.Seq,
 		OK: request.OK, Code: request.Code, Err: request.Err,
@@ -136,14 +137,11 @@ func (a *across) read(ctx context.Context, writer, reader int, q *request, given
 	return nil
 }
 
-// send sends one request and records it.
-func (a *across) send(ctx context.Context, e *engine, t Target) (journal.Request, []byte) {
-	r := journal.Request{Seq: a.seq, Attack: a.Name, Route: t.Route, Due: a.rec.Now()}
+// next sends the next request.
+func (a *across) next(ctx context.Context, place int, t Target) (journal.Request, []byte) {
+	seq := a.seq
 	a.seq++
-	e.sent.Add(1)
-	answer := e.send(ctx, &r, t, hit{seq: r.Seq})
-	a.rec.Request(r)
-	return r, answer
+	return a.send(ctx, place, t, seq)
 }
 
 // picking is the target of a request that picks given values.

@@ -161,8 +161,8 @@ func (g Registers) Run(ctx context.Context, rec journal.Recorder) error {
 
 // registering is such an operation under way.
 type registering struct {
-	*resubmitter
 	Registers
+	*direct
 	keys []string
 	seq  atomic.Uint64
 }
@@ -175,18 +175,19 @@ func (g Registers) begin(rec journal.Recorder) (*registering, error) {
 		return nil, fmt.Errorf("%d replicas, %d registers and %d callers; all must be positive, the last 2 or more",
 			len(g.Places), g.Keys, g.Callers)
 	}
-	r := &registering{Registers: g}
-	var err error
-	if r.resubmitter, err = (Resubmission{
-		Name: g.Name, RunID: g.RunID, Source: g.Source, Places: g.Places, Keys: g.Keys, AtOnce: g.Callers,
-		For: g.For, Timeout: g.Timeout, pacer: fmt.Sprintf("%d callers of %d registers", g.Callers, g.Keys),
-	}).begin(rec); err != nil {
+	keys, err := g.Source.registerKeys(g.Name, g.Keys)
+	if err != nil {
 		return nil, err
 	}
-	if r.keys, err = g.Source.registerKeys(g.Name, g.Keys); err != nil {
+	d, err := Attack{
+		Name: g.Name, RunID: g.RunID, Source: g.Source, MaxInFlight: g.Callers, Timeout: g.Timeout,
+	}.direct(g.Places, journal.Attack{
+		Pacer: fmt.Sprintf("%d callers of %d registers", g.Callers, g.Keys), For: g.For,
+	}, rec)
+	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return &registering{Registers: g, direct: d, keys: keys}, nil
 }
 
 // triesForKey bounds the draws for one more register that is not drawn yet.
@@ -254,11 +255,7 @@ func (r *registering) once(ctx context.Context, place int, op journal.RegisterOp
 	if err != nil {
 		return err
 	}
-	e := r.engines[place]
-	e.sent.Add(1)
-	request := journal.Request{Seq: op.Seq, Attack: op.Attack, Route: kind.Name, Due: r.rec.Now()}
-	answer := e.send(ctx, &request, target, hit{seq: op.Seq})
-	e.rec.Request(request)
+	request, answer := r.send(ctx, place, target, op.Seq)
 	op.Sent, op.Code, op.Err, op.Outcome = request.Sent, request.Code, request.Err, journal.UnknownOutcome
 	switch absent := request.Code == http.StatusNotFound || request.Code == http.StatusGone; {
 	case request.Err != "":

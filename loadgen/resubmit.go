@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
-
-// Place is one replica that is sent to directly.
-type Place struct{ Name, URL string }
 
 // Resubmission sends writes again and again under their keys, as callers do who
 // heard no answer. Keys come in two groups of Keys each. One of the first group
@@ -38,8 +34,6 @@ type Resubmission struct {
 	// and nothing else. Empty: keys of its own.
 	Of      string
 	Timeout time.Duration
-	// pacer is what the journal calls it. Empty: by its keys.
-	pacer string
 }
 
 // keysAtOnce is how many keys are worked on at the same time: the race is
@@ -79,11 +73,10 @@ func sleepUntil(ctx context.Context, t time.Time) error {
 	}
 }
 
-// resubmitter is a resubmission under way, with a client for every replica.
+// resubmitter is a resubmission under way.
 type resubmitter struct {
 	Resubmission
-	engines []*engine
-	rec     journal.Recorder
+	*direct
 }
 
 func (s Resubmission) begin(rec journal.Recorder) (*resubmitter, error) {
@@ -91,23 +84,13 @@ func (s Resubmission) begin(rec journal.Recorder) (*resubmitter, error) {
 		return nil, fmt.Errorf("%d replicas, %d keys and %d submissions at once; all must be positive, the last 2 or more",
 			len(s.Places), s.Keys, s.AtOnce)
 	}
-	r := &resubmitter{Resubmission: s, rec: rec}
-	for _, p := range s.Places {
-		e, err := Attack{
-			Name: s.Name, RunID: s.RunID, Source: s.Source, BaseURL: p.URL, MaxInFlight: keysAtOnce * s.AtOnce,
-			Timeout: orTimeout(s.Timeout),
-		}.engine(rec)
-		if err != nil {
-			return nil, err
-		}
-		e.keep = true
-		e.plan = journal.Attack{
-			Pacer: cmp.Or(s.pacer, fmt.Sprintf("%d keys, submitted again", 2*s.Keys)), For: s.For, Timeout: e.client.Timeout,
-		}
-		r.engines = append(r.engines, e)
+	d, err := Attack{
+		Name: s.Name, RunID: s.RunID, Source: s.Source, MaxInFlight: keysAtOnce * s.AtOnce, Timeout: s.Timeout,
+	}.direct(s.Places, journal.Attack{Pacer: fmt.Sprintf("%d keys, submitted again", 2*s.Keys), For: s.For}, rec)
+	if err != nil {
+		return nil, err
 	}
-	r.engines[0].begin()
-	return r, nil
+	return &resubmitter{Resubmission: s, direct: d}, nil
 }
 
 func orTimeout(d time.Duration) time.Duration {
@@ -115,15 +98,6 @@ func orTimeout(d time.Duration) time.Duration {
 		return DefaultTimeout
 	}
 	return d
-}
-
-func (r *resubmitter) end() {
-	closing := r.engines[0].plan
-	for _, e := range r.engines {
-		closing.Sent += e.sent.Load()
-		e.trans.CloseIdleConnections()
-	}
-	r.rec.Record(journal.Entry{On: r.Name, Body: closing})
 }
 
 // submitKey does all that is done with one key.
@@ -165,12 +139,8 @@ func (r *resubmitter) submitKey(ctx context.Context, key uint64, race bool) erro
 // submit sends once and records what came back.
 func (r *resubmitter) submit(ctx context.Context, t Target, seq uint64, form string) {
 	at := int((seq/uint64(r.AtOnce+2) + seq) % uint64(len(r.engines)))
-	e := r.engines[at]
-	e.sent.Add(1)
-	request := journal.Request{Seq: seq, Attack: r.Name, Route: t.Route, Due: r.rec.Now()}
-	answer := e.send(ctx, &request, t, hit{seq: seq})
-	e.rec.Request(request)
-	e.ledger(request, t, answer)
+	request, answer := r.send(ctx, at, t, seq)
+	r.engines[at].ledger(request, t, answer)
 	done := journal.Submission{
 		Attack: r.Name, Seq: seq, Key: t.Key, Form: form, Replica: r.Places[at].Name, Code: request.Code, Err: request.Err,
 	}
@@ -183,7 +153,7 @@ func (r *resubmitter) submit(ctx context.Context, t Target, seq uint64, form str
 			done.ID, _ = id.from(document)
 		}
 	}
-	e.rec.Record(journal.Entry{At: request.Done, On: r.Name, Body: done})
+	r.rec.Record(journal.Entry{At: request.Done, On: r.Name, Body: done})
 }
 
 // Writing returns the part of the source whose writes the ledger follows.
