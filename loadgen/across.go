@@ -77,7 +77,9 @@ func (a ReadAcross) begin(rec journal.Recorder) (*across, error) {
 	}
 	d, err := Attack{
 		Name: a.Name, RunID: a.RunID, Source: a.Source, MaxInFlight: 1, Timeout: a.Timeout,
-	}.direct(a.Places, journal.Attack{Pacer: "2 keys, submitted again"}, rec)
+	}.direct(a.Places, journal.Attack{
+		Pacer: fmt.Sprintf("%d writes, each read at all other replicas", a.Writes), For: a.For,
+	}, rec)
 	if err != nil {
 		return nil, err
 	}

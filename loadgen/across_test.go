@@ -54,6 +54,12 @@ func TestReadAcross(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"a>b get 500": 5, "b>a get 200": 5}, got); diff != "" {
 		t.Errorf("reads (-want +got):\n%s", diff)
 	}
+	var end journal.Attack
+	for _, end = range journal.Of[journal.Attack](rec) {
+	}
+	if want := "10 writes, each read at all other replicas"; end.Pacer != want || end.Began || end.Sent != 20 {
+		t.Errorf("it ended as %+v, want %q and 20 requests", end, want)
+	}
 }
 
 func TestReadAcrossRefuses(t *testing.T) {
