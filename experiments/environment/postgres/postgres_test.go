@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/seatrial/seatrial/experiments/environment/ports"
 	"github.com/seatrial/seatrial/experiments/environment/redact"
@@ -199,11 +200,18 @@ func TestStopContinueKillRestart(t *testing.T) {
 		}
 		dial(t, s.ServiceDSN())
 	}
+	segment, err := s.segment()
+	if err != nil || segment == 0 {
+		t.Fatal("the server made no shared memory:", segment, err)
+	}
 	if err := s.Signal(ctx, syscall.SIGSTOP); err != nil { // Stop must do with a stopped one
 		t.Fatal(err)
 	}
 	if err := s.Stop(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := unix.SysvShmCtl(segment, unix.IPC_STAT, &unix.SysvShmDesc{}); err == nil {
+		t.Error("a server that had to be killed has left its shared memory")
 	}
 	var exits []journal.Exited
 	for _, e := range journal.Of[journal.Exited](j) {

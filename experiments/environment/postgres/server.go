@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -68,9 +67,6 @@ type Server struct {
 	env                            []string
 	ownerPassword, servicePassword string
 	sharedMemory                   func(int) error
-
-	mu  sync.Mutex
-	shm int
 }
 
 // Start copies the template, starts a server on the copy, sets the passwords
@@ -200,27 +196,38 @@ func (s *Server) await(ctx context.Context, p fleet.Process) error {
 	}
 }
 
-// noteSharedMemory reads from postmaster.pid which segment the server made.
+// noteSharedMemory tells who wants to know which segment the server made.
 func (s *Server) noteSharedMemory() error {
-	b, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))
+	id, err := s.segment()
 	if err != nil {
 		return fmt.Errorf("the server wrote no lock file: %w", err)
 	}
-	lines := strings.Split(string(b), "\n")
-	if len(lines) < 7 {
+	if id == 0 || s.sharedMemory == nil {
 		return nil
 	}
-	if f := strings.Fields(lines[6]); len(f) == 2 && s.sharedMemory != nil {
-		id, err := strconv.Atoi(f[1])
-		if err != nil {
-			return nil //nolint:nilerr // a form of the file that we do not know
-		}
-		s.mu.Lock()
-		s.shm = id
-		s.mu.Unlock()
-		return s.sharedMemory(id)
+	return s.sharedMemory(id)
+}
+
+// segment reads from postmaster.pid which System V segment the server made. Zero
+// stands for none, and for a form of the file that is not known here.
+func (s *Server) segment() (int, error) {
+	b, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))
+	if err != nil {
+		return 0, err
 	}
-	return nil
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 7 {
+		return 0, nil
+	}
+	f := strings.Fields(lines[6])
+	if len(f) != 2 {
+		return 0, nil
+	}
+	id, err := strconv.Atoi(f[1])
+	if err != nil {
+		return 0, nil //nolint:nilerr // a form of the file that we do not know
+	}
+	return id, nil
 }
 
 // connect opens a connection through the socket, where every role is trusted;
@@ -281,9 +288,12 @@ func (s *Server) Restart(ctx context.Context) error {
 // Stop ends the server at once, without a checkpoint. It is safe to call twice.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.Drop(ctx, immediate)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Join(err, removeSegment(s.shm))
+	// One that had to be killed has left its lock file, and its segment with it.
+	id, missing := s.segment()
+	if missing != nil {
+		return err
+	}
+	return errors.Join(err, removeSegment(id))
 }
 
 var (

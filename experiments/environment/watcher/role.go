@@ -54,7 +54,7 @@ func (l *list) clear() error {
 			_ = procs.Kill(pid)
 		}
 	}
-	err := joined(killMarked(l.scratch), l.clean())
+	err := joined(l.killMarked(), l.clean())
 	for _, id := range segmentsOf(l.processes) {
 		l.shm[id] = true
 	}
@@ -69,18 +69,20 @@ func (l *list) clear() error {
 
 // killMarked kills what carries the mark of the scratch folder, again and again
 // until two looks in a row find nothing: a process that was just being forked
-// carries no mark yet.
-func killMarked(scratch string) error {
+// carries no mark yet. It puts them on the list, as they may have made shared
+// memory.
+func (l *list) killMarked() error {
 	deadline := time.NewTimer(10 * time.Second)
 	defer deadline.Stop()
 	for quiet := 0; quiet < 2; {
-		found, err := marked(func(dir string, _ bool) bool { return dir == scratch })
+		found, err := marked(func(dir string, _ bool) bool { return dir == l.scratch })
 		if err != nil {
 			return err
 		}
 		quiet++
 		for _, p := range found {
 			quiet = 0
+			l.processes[p.PID] = 0
 			if err := procs.Kill(p.PID); err != nil {
 				return fmt.Errorf("kill process %d: %w", p.PID, err)
 			}

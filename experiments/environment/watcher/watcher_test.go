@@ -131,6 +131,19 @@ func TestAPidUsedAgainIsSpared(t *testing.T) {
 	}
 }
 
+// A process that nobody has told of yet may have made shared memory all the same.
+func TestMarkedProcessesAreNoted(t *testing.T) {
+	l := newList(filepath.Join(t.TempDir(), prefix+"x"))
+	pid := child(t, "/", []string{ScratchEnv + "=" + l.scratch}, "exec sleep 60")
+	if err := l.clear(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, "the marked process", pid)
+	if _, noted := l.processes[pid]; !noted {
+		t.Errorf("whose shared memory is to be removed: %v, and not %d", l.processes, pid)
+	}
+}
+
 func TestTheWatcherOutlivesSignalsAndItsOwnDeathIsSeen(t *testing.T) {
 	w := start(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
