@@ -52,7 +52,8 @@ func tryElsewhere(t *testing.T, mutants []mutant.Mutant, done *matrix) {
 func (x *matrix) open(m mutant.Mutant, label string) (cells []tried) {
 	for _, e := range catalogue.All() {
 		c := tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)}
-		if e.Name != m.Experiments[0] && homeOf(e) == home(m) && slices.Contains(e.Labels, label) && !x.settled(c) {
+		other := !slices.Contains(m.Experiments, e.Name) && homeOf(e) == home(m)
+		if other && slices.Contains(e.Labels, label) && !x.settled(c) {
 			cells = append(cells, c)
 		}
 	}

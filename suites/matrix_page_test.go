@@ -48,9 +48,12 @@ func digest(patch, experiment string) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// caught says that the mutant's own detector found it.
+// caught says that the mutant's own detector found it, or, in an experiment that
+// is not the first of its own, one that its patch gives a reason for.
 func (c tried) caught(m mutant.Mutant) bool {
-	return c.Outcome == experiments.Failed && slices.Contains(c.Violated, m.Detector)
+	return c.Outcome == experiments.Failed && slices.ContainsFunc(c.Violated, func(kind string) bool {
+		return kind == m.Detector || c.Experiment != m.Experiments[0] && m.Also[kind] != ""
+	})
 }
 
 // unexplained are the detectors that fired and that the patch does not name.
@@ -152,8 +155,11 @@ func (x *matrix) write(t *testing.T) {
 		"| mutant | what is wrong with it | experiment | detector | caught | in containers | also violated | elsewhere |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
 	for _, m := range x.mutants {
-		own, elsewhere := x.row(m)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector, own, elsewhere)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, m.Says, m.Experiments[0], m.Detector,
+			x.own(m, m.Experiments[0]), x.elsewhere(m))
+		for _, name := range m.Experiments[1:] {
+			fmt.Fprintf(&b, "| %s | as above | %s | one of them | %s | — |\n", m.Name, name, x.own(m, name))
+		}
 	}
 	b.WriteString("\n## The good service\n\nPassed / failed / inconclusive, on a quiet machine and beside two busy " +
 		"processes: the tries of [rates.md](rates.md), which tells more of them.\n\n" +
@@ -167,13 +173,13 @@ func (x *matrix) write(t *testing.T) {
 	}
 }
 
-// row tells of one mutant: its own experiment, in processes and in containers
-// ("3 of 3 | — | also violated"), and the others.
-func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
+// own tells of a mutant and one of its own experiments, in processes and in
+// containers: "3 of 3 | — | also violated".
+func (x *matrix) own(m mutant.Mutant, experiment string) string {
 	caught, n, dark := map[string]int{}, map[string]int{}, map[string]int{}
 	var also []string
 	for _, c := range x.of(m.Name) {
-		if c.Experiment != m.Experiments[0] {
+		if c.Experiment != experiment {
 			continue
 		}
 		dark[c.Environment] += c.Inconclusive
@@ -206,9 +212,9 @@ func (x *matrix) row(m mutant.Mutant) (own, elsewhere string) {
 		}
 		return dash(said)
 	}
-	own = share(inProcess, home(m) == inProcess) + " | " +
-		share(inDocker, home(m) == inDocker || slices.Contains(contained, m.Name)) + " | " + dash(also)
-	return own, x.elsewhere(m)
+	contained := slices.Contains(contained, m.Name) && experiment == m.Experiments[0]
+	return share(inProcess, home(m) == inProcess) + " | " +
+		share(inDocker, home(m) == inDocker || contained) + " | " + dash(also)
 }
 
 // elsewhere tells what experiments that are not a mutant's own found of it, which
@@ -217,7 +223,7 @@ func (x *matrix) elsewhere(m mutant.Mutant) string {
 	var found, missed, dark []string
 	for _, c := range x.of(m.Name) {
 		switch {
-		case c.Experiment == m.Experiments[0]:
+		case slices.Contains(m.Experiments, c.Experiment):
 		case c.Outcome == experiments.Failed:
 			found = append(found, c.Experiment+" ("+strings.Join(c.Violated, ", ")+")")
 		case c.Outcome == experiments.Passed:

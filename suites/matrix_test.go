@@ -45,11 +45,11 @@ const (
 	repeatsData = 5
 )
 
-// repeatsOf is how often a mutant is tried with its own experiment where it is at
-// home.
-func repeatsOf(m mutant.Mutant) int {
+// repeatsOf is how often an experiment is tried with each mutant that it must
+// catch.
+func repeatsOf(experiment string) int {
 	for _, e := range catalogue.All() {
-		if e.Name == m.Experiments[0] && slices.Contains(e.Labels, "data") {
+		if e.Name == experiment && slices.Contains(e.Labels, "data") {
 			return repeatsData
 		}
 	}
@@ -130,8 +130,10 @@ func wanted(mutants []mutant.Mutant) []tried {
 	var cells []tried
 	for try := 1; try <= repeatsData; try++ {
 		for _, m := range mutants {
-			if try <= repeatsOf(m) {
-				cells = append(cells, tried{Mutant: m.Name, Experiment: m.Experiments[0], Try: try, Environment: home(m)})
+			for _, name := range m.Experiments {
+				if try <= repeatsOf(name) {
+					cells = append(cells, tried{Mutant: m.Name, Experiment: name, Try: try, Environment: home(m)})
+				}
 			}
 		}
 	}
@@ -158,8 +160,8 @@ func tryCell(t *testing.T, m mutant.Mutant, c tried, done *matrix) {
 			done.add(t, known)
 		}
 		if !known.caught(m) {
-			t.Errorf("%s was not caught: the verdict is %s, violated were %v, and %s had to be",
-				m.Name, known.Outcome, known.Violated, m.Detector)
+			t.Errorf("%s was not caught by %s: the verdict is %s, violated were %v, and %s had to be",
+				m.Name, c.Experiment, known.Outcome, known.Violated, m.Detector)
 			return
 		}
 		for _, kind := range known.unexplained(m) {
