@@ -98,11 +98,14 @@ func Plans(all []experiments.Experiment, s *subject.Subject, seed uint64) ([]exp
 // UnknownError says that nothing is called by a name that was asked for.
 type UnknownError struct {
 	What, Name string
-	Nearest    string // the likeliest names
+	Nearest    string // the likeliest names; empty when none is like it
 }
 
 // Error tells the name and the likeliest ones.
 func (e *UnknownError) Error() string {
+	if e.Nearest == "" {
+		return fmt.Sprintf("no %s is called %q; `seatrial list` shows them all", e.What, e.Name)
+	}
 	return fmt.Sprintf("no %s is called %q; did you mean %s? `seatrial list` shows them all", e.What, e.Name, e.Nearest)
 }
 
@@ -146,7 +149,11 @@ func Select(plans []experiments.Plan, names, labels []string) ([]experiments.Pla
 }
 
 func unknown(what, name string, choices []string) error {
-	return &UnknownError{What: what, Name: name, Nearest: yamlfile.NearestFew(name, choices, 3)}
+	e := &UnknownError{What: what, Name: name}
+	if like := yamlfile.Like(name, choices); len(like) > 0 {
+		e.Nearest = yamlfile.NearestFew(name, like, 3)
+	}
+	return e
 }
 
 // Names are the names that [Select] knows: of plans, and of experiments that

@@ -116,3 +116,24 @@ func TestSet(t *testing.T) {
 		}
 	}
 }
+
+// TestOddFiles reads what editors put before a file, and tells long texts in short.
+func TestOddFiles(t *testing.T) {
+	if v, err := decode(t, "\uFEFFname: x\n"); err != nil || v.Name != "x" {
+		t.Errorf("a mark of UTF-8: %+v, %v", v, err)
+	}
+	_, err := decode(t, "size: "+strings.Repeat("é", 9000)+"\n")
+	if err == nil || len(err.Error()) > 1500 || !strings.Contains(err.Error(), "…") {
+		t.Errorf("a long text: %.2000v", err)
+	}
+}
+
+// TestLike keeps slips, and nothing else.
+func TestLike(t *testing.T) {
+	choices := []string{"http-slow", "crash", "failover"}
+	for word, want := range map[string]string{"http-slo": "http-slow", "crsh": "crash", "xyz-*": "", "": ""} {
+		if got := strings.Join(Like(word, choices), ","); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}

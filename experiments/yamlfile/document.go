@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -43,6 +44,7 @@ const (
 
 // Parse reads the bytes as one YAML document. The error is a [Mistakes].
 func Parse(name string, b []byte) (*Document, error) {
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // some editors' mark of UTF-8
 	d := &Document{
 		Name: name, lines: strings.Split(string(b), "\n"),
 		anchors: map[string]ast.Node{}, places: map[string]ast.Node{},
@@ -109,11 +111,27 @@ func (d *Document) fail(line, column int, problem, expected string) error {
 }
 
 func (d *Document) mistake(line, column int, problem, expected string) *Mistake {
-	m := &Mistake{File: d.Name, Line: line, Column: column, Problem: problem, Expected: expected}
+	m := &Mistake{File: d.Name, Line: line, Column: column, Problem: clip(problem, maxProblem), Expected: expected}
 	if line >= 1 && line <= len(d.lines) {
-		m.Source = hidePasswords(strings.TrimRight(d.lines[line-1], " \r"))
+		m.Source = clip(hidePasswords(strings.TrimRight(d.lines[line-1], " \r")), max(maxSource, column))
 	}
 	return m
+}
+
+// How many characters of a problem, which may quote the file, and of a line are
+// told.
+const (
+	maxProblem = 300
+	maxSource  = 160
+)
+
+// clip cuts a text after n runes.
+func clip(s string, n int) string {
+	runes := []rune(s)
+	if len(runes) <= n {
+		return s
+	}
+	return string(runes[:n]) + "…"
 }
 
 // Mistake takes down a mistake at the place that a path names, or at the

@@ -108,6 +108,13 @@ func NearestFew(word string, choices []string, n int) string {
 	return oneOf(sorted)
 }
 
+// Like keeps the choices that the word may be a slip of: those that half of its
+// letters, and two at least, have to be changed for at the most.
+func Like(word string, choices []string) []string {
+	most := max(2, len(word)/2)
+	return slices.DeleteFunc(slices.Clone(choices), func(c string) bool { return distance(word, c) > most })
+}
+
 func nearest(word string, choices []string) []string {
 	sorted := slices.Sorted(slices.Values(choices))
 	slices.SortStableFunc(sorted, func(a, b string) int {
