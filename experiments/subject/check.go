@@ -101,10 +101,14 @@ func (c checker) container(at string, made Container) {
 	}
 }
 
+// maxReplicas is how many copies one machine is asked to run at the most: each
+// has ports of its own and is asked for readiness many times a second.
+const maxReplicas = 50
+
 func (c checker) ports() {
 	s := c.Service
-	if s.Replicas < 1 {
-		c.wrong("service.replicas", "1 or more", "%d replicas", s.Replicas)
+	if s.Replicas < 1 || s.Replicas > maxReplicas {
+		c.wrong("service.replicas", fmt.Sprintf("1 to %d", maxReplicas), "%d replicas", s.Replicas)
 	}
 	if len(s.Ports) == 0 {
 		c.wrong("service.ports", "{http: 0}", "the service has no port")

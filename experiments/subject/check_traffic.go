@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -15,13 +16,16 @@ var (
 	methodRule  = regexp.MustCompile(`^[A-Z]{1,20}$`)
 )
 
+// maxRate is above what one machine can send, in requests a second.
+const maxRate = 100_000
+
 func (c checker) traffic() {
 	t := c.Traffic
 	if !c.d.Has("traffic") {
 		return
 	}
-	if c.d.Has("traffic.rate") && t.Rate <= 0 {
-		c.wrong("traffic.rate", "a rate above 0", "a rate of %v requests a second", t.Rate)
+	if c.d.Has("traffic.rate") && (t.Rate <= 0 || t.Rate > maxRate) {
+		c.wrong("traffic.rate", fmt.Sprintf("a rate above 0, up to %d", maxRate), "a rate of %v requests a second", t.Rate)
 	}
 	c.port("traffic.port", t.Port)
 	if len(t.Requests) == 0 && c.d.Has("traffic.requests") {

@@ -102,7 +102,11 @@ func TestMistakes(t *testing.T) {
 			"ports: {http: 0, admin: 0}", "start_within: 0s\n  ports: {http: 0, admin: 0}", 15, 17,
 			"no time to start", "30s", "",
 		},
-		"weights": {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
+		"too many replicas": {
+			"ports: {http: 0, admin: 0}", "replicas: 5000\n  ports: {http: 0, admin: 0}", 15, 13, "5000 replicas", "1 to 50", "",
+		},
+		"too high a rate": {"rate: 100", "rate: 1e12", 30, 9, "a rate of 1e+12", "up to 100000", ""},
+		"weights":         {"weight: 3", "weight: -3", 44, 15, "a weight of -3", "0 or more", ""},
 		"duplicate name": {
 			"name: read", "name: create", 43, 13, `"create" is also the name of traffic.requests[0]`, "", "",
 		},
