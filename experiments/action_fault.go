@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -225,6 +226,9 @@ func plannedTarget(s *subject.Subject, target string) (faults.Target, error) {
 			return containedReplica{named: n}, nil
 		}
 		return plannedReplica{named: n}, nil
+	}
+	if target == "" {
+		return nil, errors.New("it is not said what to break; name a dependency, a kind of one, replica or replicas with on")
 	}
 	return nil, fmt.Errorf("the subject has no dependency and no replica called %q", target)
 }

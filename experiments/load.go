@@ -261,6 +261,7 @@ func (r *reader) check(e Experiment) {
 	}
 	r.checkLoad(e.Load, wrong)
 	r.checkSteps(e, wrong)
+	r.checkNames(e, wrong)
 }
 
 func zeroAt(e Experiment, at string) bool {

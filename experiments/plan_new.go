@@ -146,7 +146,7 @@ func (p *planner) build() error {
 			return fmt.Errorf("step %q: %w", s.Name, err)
 		}
 	}
-	if err := p.times(); err != nil {
+	if err := errors.Join(p.times(), p.checkExpectations()); err != nil {
 		return err
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })

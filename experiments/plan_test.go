@@ -195,8 +195,11 @@ func TestReplicaIsDrawnFromTheSeed(t *testing.T) {
 	}
 }
 
-func step(text string) string {
-	return "version: 1\nname: x\ntitle: X\nmethod:\n  - " + text + "\nexpect: [success]\n"
+func step(text string, expect ...string) string {
+	if len(expect) == 0 {
+		expect = []string{"success"}
+	}
+	return "version: 1\nname: x\ntitle: X\nmethod:\n  - " + text + "\nexpect: [" + strings.Join(expect, ", ") + "]\n"
 }
 
 // What is done on each replica has names of its own, and one name for all.
@@ -272,6 +275,15 @@ func TestPlanErrors(t *testing.T) {
 			step("{for: 1s, operation: {attack: {rate: 1, routes: [creat]}}}"),
 			`no request of the traffic is called "creat"`,
 		},
+		"nothing to break": {step("{for: 1s, fault: outage}"), "it is not said what to break"},
+		"unknown route of a detector": {
+			"version: 1\nname: x\ntitle: X\nexpect: [{success: {routes: [creat]}}]\n",
+			`expect success: no request of the traffic is called "creat"; there are create,`,
+		},
+		"unknown dependency of a detector": {
+			"version: 1\nname: x\ntitle: X\nexpect: [{jitter: {on: paymets}}]\n",
+			`expect jitter: the subject has no dependency called "paymets"; there are payments,`,
+		},
 		"unknown uses": {step("{for: 1s, operation: {attack: {rate: 1, uses: pay}}}"), `no dependency called "pay"`},
 	}
 	for name, tt := range tests {
@@ -310,7 +322,16 @@ func TestDecodeMistakes(t *testing.T) {
 		},
 		"expression in a text": {step(`{name: "${answers_within}", probe: hold_connections}`), 5, 12, "bad name", ""},
 		"nothing expected":     {"version: 1\nname: x\ntitle: X\nexpect: []\n", 4, 9, "nothing is expected", ""},
-		"missing":              {"version: 1\nname: x\nexpect: [success]\n", 1, 1, "missing title", ""},
+		"unknown window": {
+			step("{name: gone, on: http, for: 1s, fault: outage}", "success: {during: gon}"), 6, 28,
+			`no window and no step is called "gon"`, "gone, ",
+		},
+		"unknown attack": {
+			step("{name: crowd, for: 1s, operation: {attack: {rate: 1}}}", "success: {attack: crwd}"), 6, 28,
+			`no attack is called "crwd"`, "crowd, ",
+		},
+		"no share": {"version: 1\nname: x\ntitle: X\nexpect: [{success: {ratio: 7}}]\n", 4, 20, "not between 0 and 1", ""},
+		"missing":  {"version: 1\nname: x\nexpect: [success]\n", 1, 1, "missing title", ""},
 		"bad shape": {
 			"version: 1\nname: x\ntitle: X\nload: {shape: rampp}\nexpect: [success]\n", 4, 15,
 			`unknown value "rampp"`, "ramp, ",

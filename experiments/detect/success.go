@@ -38,6 +38,14 @@ var _ = register(Info{
 	Summary: "the share of good answers is as promised",
 }, func() Detector { return &Success{MinSamples: 100} })
 
+// Validate says what is wrong with the parameters.
+func (d *Success) Validate() error {
+	if d.Ratio < 0 || d.Ratio > 1 {
+		return fmt.Errorf("ratio: %v is not between 0 and 1", d.Ratio)
+	}
+	return nil
+}
+
 // Detect judges the journal.
 func (d *Success) Detect(j journal.Journal) Finding {
 	f := finding("success")

@@ -32,6 +32,11 @@ const (
 	DuringAll = "all"
 )
 
+// Windows are the words that a detector's `during` may say.
+func Windows() []string {
+	return []string{DuringFault, DuringSteady, DuringMethod, DuringAfter, DuringAgain, DuringAll}
+}
+
 // span is what `during` was resolved to: disjoint windows in the order of time,
 // and how a reason names them.
 type span struct {
@@ -200,7 +205,7 @@ func stepSpan(j journal.Journal, name string) (span, error) {
 		}
 	}
 	if len(named) == 0 { // it may stand for one on each replica
-		named = slices.DeleteFunc(slices.Clone(j.Steps()), func(s journal.Step) bool { return stepBase(s.Name) != name })
+		named = slices.DeleteFunc(slices.Clone(j.Steps()), func(s journal.Step) bool { return StepBase(s.Name) != name })
 	}
 	if len(named) == 0 {
 		return span{}, fmt.Errorf("during names no step: %q is none of %s", name, strings.Join(names, ", "))
@@ -208,8 +213,8 @@ func stepSpan(j journal.Journal, name string) (span, error) {
 	return union(fmt.Sprintf("step %q", name), named)
 }
 
-// stepBase is the name in the file of a step that is done on each replica.
-func stepBase(name string) string {
+// StepBase is the name in the file of a step that is done on each replica.
+func StepBase(name string) string {
 	if i := strings.LastIndexByte(name, '.'); i > 0 {
 		if _, err := strconv.Atoi(name[i+1:]); err == nil {
 			return name[:i]
