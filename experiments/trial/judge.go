@@ -1,8 +1,11 @@
 package trial
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/seatrial/seatrial/experiments"
@@ -67,29 +70,34 @@ func Open(dir string) (*folder.Trial, error) { return folder.Read(dir) }
 
 // Judge judges every run of a saved trial again, from its journals and the
 // plans saved beside them, and writes the new verdicts and the reports into
-// the folder. A trial that was killed is judged as far as it came.
+// the folder. A trial that was killed is judged as far as it came; a run that
+// cannot be read makes its experiment an error. With an error the verdicts are
+// returned all the same, but could not be written.
 func Judge(dir string) (*folder.Trial, error) {
 	t, err := Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
+	var unwritten error
 	for i := range t.Experiments {
-		if err := rejudge(t, &t.Experiments[i]); err != nil {
-			errs = append(errs, fmt.Errorf("judge %s: %w", t.Experiments[i].Name, err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		unwritten = cmp.Or(unwritten, rejudge(t, &t.Experiments[i]))
 	}
 	was := t.Outcome
 	t.Outcome = outcome(t)
 	if was == experiments.Aborted || t.Ended.IsZero() {
 		t.Outcome = experiments.Aborted
 	}
-	return t, errors.Join(t.Write(), WriteReports(t))
+	if unwritten == nil {
+		unwritten = errors.Join(t.Write(), WriteReports(t))
+	}
+	if unwritten != nil {
+		return t, fmt.Errorf("keep the new verdicts of %s: %w; judge a copy of the folder that you may write", dir, unwritten)
+	}
+	return t, nil
 }
 
+// rejudge gives an experiment its new verdict. The error is that it could not be
+// written.
 func rejudge(t *folder.Trial, e *folder.Experiment) error {
 	if len(e.Runs) == 0 {
 		if e.Verdict.Outcome == "" {
@@ -97,22 +105,10 @@ func rejudge(t *folder.Trial, e *folder.Experiment) error {
 		}
 		return nil
 	}
-	var attempts []attempt
-	var plan *experiments.Plan
-	for _, rel := range e.Runs {
-		a := attempt{dir: filepath.Join(t.Dir, filepath.FromSlash(rel))}
-		run, err := folder.ReadRun(a.dir)
-		if err != nil {
-			return err
-		}
-		if plan, err = loadPlan(run.Plan); err != nil {
-			return fmt.Errorf("read the plan in %s: %w", filepath.Join(a.dir, folder.RunFile), err)
-		}
-		a.run, a.aborted = *run, run.Aborted || run.Took == 0
-		if run.Error != "" {
-			a.err = errors.New(run.Error)
-		}
-		attempts = append(attempts, a)
+	plan, attempts, err := saved(t, e)
+	if err != nil {
+		e.Verdict = experiments.Verdict{Experiment: e.Name, Outcome: experiments.Error, Reason: err.Error()}
+		return nil
 	}
 	e.Verdict, _ = judge(plan, attempts)
 	for i := range attempts {
@@ -121,4 +117,32 @@ func rejudge(t *folder.Trial, e *folder.Experiment) error {
 		}
 	}
 	return nil
+}
+
+// saved reads an experiment's attempts, and the plan that they carried out.
+func saved(t *folder.Trial, e *folder.Experiment) (*experiments.Plan, []attempt, error) {
+	var attempts []attempt
+	var plan *experiments.Plan
+	for _, rel := range e.Runs {
+		a := attempt{dir: filepath.Join(t.Dir, filepath.FromSlash(rel))}
+		run, err := folder.ReadRun(a.dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		_, err = os.Stat(filepath.Join(a.dir, journal.RequestsFile))
+		if errors.Is(err, fs.ErrNotExist) && run.Took > 0 && run.Error == "" {
+			return nil, nil, fmt.Errorf("judge %s: %s is missing; the folder is no longer whole", a.dir, journal.RequestsFile)
+		}
+		if plan, err = loadPlan(run.Plan); err != nil {
+			return nil, nil, fmt.Errorf("read the plan in %s: %w", filepath.Join(a.dir, folder.RunFile), err)
+		}
+		a.run, a.aborted = *run, run.Aborted || run.Took == 0
+		if run.Error != "" {
+			a.err = errors.New(run.Error)
+		}
+		attempts = append(attempts, a)
+	}
+	// It was carried out: what is not kept of the subject takes nothing from that.
+	plan.NotApplicable = ""
+	return plan, attempts, nil
 }

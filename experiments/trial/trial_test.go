@@ -15,6 +15,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/runner"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -295,6 +296,61 @@ func TestKilledTrialIsJudgedAsFarAsItCame(t *testing.T) {
 	expectOutcomes(t, again, map[string]experiments.Outcome{
 		"": experiments.Aborted, "one": judged, "two": experiments.Aborted,
 	})
+}
+
+// What is not kept of a subject does not take back that its experiments were
+// carried out.
+func TestARunIsNotCalledNotApplicableLater(t *testing.T) {
+	t.Parallel()
+	got := try(t, t.Context(), trialtest.New(t), testPlans(t, trialtest.Subject(), "low", "one"), nil)
+	rewriteRun(t, filepath.Join(got.Dir, "one", "1"), `method:\n`,
+		`method:\n  - {name: other, at: 0s, for: 300ms, operation: {migrate: {}}}\n`)
+	again, err := Judge(got.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := again.Experiments[0].Verdict.Outcome; o == experiments.NotTried || o == experiments.Error {
+		t.Errorf("judged again: %s, %s", o, again.Experiments[0].Verdict.Reason)
+	}
+}
+
+// One run that cannot be read leaves the verdicts on the others.
+func TestADamagedRunIsAnErrorOfItsExperimentAlone(t *testing.T) {
+	t.Parallel()
+	got := try(t, t.Context(), trialtest.New(t), testPlans(t, trialtest.Subject(), "low", "one", "two", "three"), nil)
+	for _, file := range []string{"one/1/" + folder.RunFile, "two/1/" + journal.RequestsFile} {
+		if err := os.Remove(filepath.Join(got.Dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := Judge(got.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectOutcomes(t, again, map[string]experiments.Outcome{
+		"": experiments.Error, "one": experiments.Error, "two": experiments.Error, "three": judged,
+	})
+	for i, want := range []string{"run.json", "requests.bin is missing"} {
+		if got := again.Experiments[i].Verdict.Reason; !strings.Contains(got, want) {
+			t.Errorf("reason %q, want %q in it", got, want)
+		}
+	}
+}
+
+// rewriteRun replaces a piece of a run.json.
+func rewriteRun(t *testing.T, dir, old, text string) {
+	t.Helper()
+	path := filepath.Join(dir, folder.RunFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), old) {
+		t.Fatalf("there is no %s in %s", old, b)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, text, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestFolderOutsideOfTheTrialIsRefused(t *testing.T) {

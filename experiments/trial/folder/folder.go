@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
@@ -108,7 +109,7 @@ func RunPath(experiment string, attempt int) string {
 func Read(dir string) (*Trial, error) {
 	var t Trial
 	if err := readJSON(filepath.Join(dir, TrialFile), &t); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, fmt.Errorf("open trial %s: there is no %s in it; "+
 				"name the folder of a trial, such as runs/latest", dir, TrialFile)
 		}
