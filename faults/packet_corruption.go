@@ -28,11 +28,7 @@ func (f *PacketCorruption) String() string {
 
 // Supports wants a container.
 func (f *PacketCorruption) Supports(t Target) error {
-	if err := share("packet_corruption", f.Ratio); err != nil {
-		return err
-	}
-	_, err := networked("packet_corruption", t)
-	return err
+	return supportsShare("packet_corruption", f.Ratio, t)
 }
 
 // Packets implements [Disturbing].

@@ -29,11 +29,7 @@ func (f *PacketDuplication) String() string {
 
 // Supports wants a container.
 func (f *PacketDuplication) Supports(t Target) error {
-	if err := share("packet_duplication", f.Ratio); err != nil {
-		return err
-	}
-	_, err := networked("packet_duplication", t)
-	return err
+	return supportsShare("packet_duplication", f.Ratio, t)
 }
 
 // Packets implements [Disturbing].

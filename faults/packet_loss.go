@@ -26,11 +26,7 @@ func (f *PacketLoss) String() string { return fmt.Sprintf("packet loss, %g %%", 
 
 // Supports wants a container.
 func (f *PacketLoss) Supports(t Target) error {
-	if err := share("packet_loss", f.Ratio); err != nil {
-		return err
-	}
-	_, err := networked("packet_loss", t)
-	return err
+	return supportsShare("packet_loss", f.Ratio, t)
 }
 
 // Packets implements [Disturbing].

@@ -56,12 +56,13 @@ func networked(kind string, t Target) (Networked, error) {
 	return nil, fmt.Errorf("%s: %q (%s) is not a container whose packets can be disturbed", kind, t.Name(), t.Kind())
 }
 
-// share says why a share of packets is none.
-func share(kind string, ratio float64) error {
+// supportsShare says why no such share of a target's packets can be disturbed.
+func supportsShare(kind string, ratio float64, t Target) error {
 	if ratio <= 0 || ratio > 1 {
 		return fmt.Errorf("%s: ratio %g is not above 0 and at most 1", kind, ratio)
 	}
-	return nil
+	_, err := networked(kind, t)
+	return err
 }
 
 // disturbing is packets disturbed by an injection.
