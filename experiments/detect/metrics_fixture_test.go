@@ -65,6 +65,19 @@ func (x *told) scrape(at float64, edit func(*journal.Sample)) {
 	x.m.at(at, "replica-1", journal.Scrape{Fresh: true, Changed: all, Series: len(all)})
 }
 
+// relabel edits every sample of every scrape.
+func relabel(edit func(*journal.Sample)) func(*made) {
+	return func(m *made) {
+		replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
+			for i := range s.Changed {
+				s.Changed[i].Labels = maps.Clone(s.Changed[i].Labels)
+				edit(&s.Changed[i])
+			}
+			return s
+		})
+	}
+}
+
 // renamed gives a family another name; an empty one leaves it out.
 func renamed(from, to string) func(*journal.Sample) {
 	return func(s *journal.Sample) {

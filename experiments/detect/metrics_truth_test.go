@@ -92,19 +92,6 @@ func series(name, kind string, value float64, labels ...string) journal.Sample {
 	return s
 }
 
-// relabel edits every sample of every scrape.
-func relabel(edit func(*journal.Sample)) func(*made) {
-	return func(m *made) {
-		replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
-			for i := range s.Changed {
-				s.Changed[i].Labels = maps.Clone(s.Changed[i].Labels)
-				edit(&s.Changed[i])
-			}
-			return s
-		})
-	}
-}
-
 func TestMetricsTruth(t *testing.T) {
 	but := func(edit func(journal.Request, *counted)) func(journal.Request) counted {
 		return func(r journal.Request) counted {

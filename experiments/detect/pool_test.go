@@ -48,7 +48,7 @@ func (m *made) scrape(t float64, replica string, fresh bool, waits float64) {
 	m.at(t, replica, s)
 }
 
-// entriesAre replaces the bodies of one type.
+// replace replaces the bodies of one type.
 func replace[T journal.Body](m *made, by func(journal.Entry, T) journal.Body) {
 	for i, e := range m.entries {
 		if body, ok := e.Body.(T); ok {
@@ -86,13 +86,12 @@ func TestPoolBound(t *testing.T) {
 			})
 		}
 	}
-	rename := func(from, to string) func(*made) {
+	rename := func(from, to string) func(*made) { return relabel(renamed(from, to)) }
+	stuck := func(replicas ...string) func(*made) {
 		return func(m *made) {
-			replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
-				for i := range s.Changed {
-					if s.Changed[i].Name == from {
-						s.Changed[i].Name = to
-					}
+			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
+				if slices.Contains(replicas, e.On) && !s.Fresh {
+					s.Changed = nil
 				}
 				return s
 			})
@@ -138,16 +137,11 @@ func TestPoolBound(t *testing.T) {
 			m.header.Promises.MaxOpenConnections = 0
 			rename("go_sql_max_open_connections", "go_threads")(m)
 		}, Unknown, "promise max_open_connections"},
-		{"unlimited by its own word", 10, 1, 503, func(m *made) {
-			replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
-				for i := range s.Changed {
-					if s.Changed[i].Type == "gauge" {
-						s.Changed[i].Value = 0
-					}
-				}
-				return s
-			})
-		}, Violated, "the pool is unlimited"},
+		{"unlimited by its own word", 10, 1, 503, relabel(func(s *journal.Sample) {
+			if s.Type == "gauge" {
+				s.Value = 0
+			}
+		}), Violated, "the pool is unlimited"},
 		{"just in time", 10, 5.49, 503, nothing, Held, ""},
 		{"too late", 10, 5.6, 503, nothing, Violated, "bound the wait for a connection"},
 		{"never answered", 10, 10, 0, nothing, Violated, "promised answers within 5.5s"},
@@ -159,22 +153,8 @@ func TestPoolBound(t *testing.T) {
 			"pgxpool counts what worked", 10, 1, 503, rename("go_sql_wait_count_total", "pgxpool_acquire_count"), Violated,
 			"no metric tells",
 		},
-		{"metric does not move", 10, 1, 503, func(m *made) {
-			replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
-				if !s.Fresh {
-					s.Changed = nil
-				}
-				return s
-			})
-		}, Violated, "did not move"},
-		{"one replica's metric does not move", 10, 1, 503, func(m *made) {
-			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
-				if e.On == "replica-2" && !s.Fresh {
-					s.Changed = nil
-				}
-				return s
-			})
-		}, Violated, "did not move while the table was locked (3s to 13s) at replica-2"},
+		{"metric does not move", 10, 1, 503, stuck("replica-1", "replica-2"), Violated, "did not move"},
+		{"one replica's metric does not move", 10, 1, 503, stuck("replica-2"), Violated, "did not move while the table was locked (3s to 13s) at replica-2"},
 		{"one replica not exhausted", 10, 1, 503, func(m *made) {
 			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
 				a.Backends = slices.DeleteFunc(a.Backends, func(b journal.Backend) bool { return b.PID%2 == 1 && b.PID > 5 })
@@ -213,11 +193,23 @@ func TestPoolBound(t *testing.T) {
 
 func TestStatementBound(t *testing.T) {
 	nothing := func(*made) {}
+	hangUp := func(r *journal.Request, after float64) {
+		r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
+		r.Done = r.Sent + secs(after)
+	}
 	hungUp := func(after float64) func(*made) {
+		return func(m *made) { m.change(func(r *journal.Request) { hangUp(r, after) }) }
+	}
+	// mostHungUp has one of three callers wait for the answer.
+	mostHungUp := func(answered func(*journal.Request)) func(*made) {
 		return func(m *made) {
+			n := 0
 			m.change(func(r *journal.Request) {
-				r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
-				r.Done = r.Sent + secs(after)
+				if n++; n%3 > 0 {
+					hangUp(r, 0.2)
+				} else {
+					answered(r)
+				}
 			})
 		}
 	}
@@ -233,26 +225,10 @@ func TestStatementBound(t *testing.T) {
 		{"beyond it", 5.6, nothing, Violated, "one was on the server for 5.6s"},
 		{"hung up, cancelled", 0.65, hungUp(0.2), Held, "at most 700ms"},
 		{"hung up, not cancelled", 0.75, hungUp(0.2), Violated, "the last hang-up"},
-		{"some answered before that", 0.75, func(m *made) {
-			n := 0
-			m.change(func(r *journal.Request) {
-				if n++; n%3 > 0 {
-					r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
-					r.Done = r.Sent + secs(0.2)
-				} else {
-					r.Done = r.Sent + secs(0.1)
-				}
-			})
-		}, Violated, "the last hang-up"},
-		{"some answered after that", 0.75, func(m *made) {
-			n := 0
-			m.change(func(r *journal.Request) {
-				if n++; n%3 > 0 {
-					r.Canceled, r.Err, r.Code, r.OK = true, journal.ErrCanceled, 0, false
-					r.Done = r.Sent + secs(0.2)
-				}
-			})
-		}, Held, ""},
+		{"some answered before that", 0.75, mostHungUp(func(r *journal.Request) {
+			r.Done = r.Sent + secs(0.1)
+		}), Violated, "the last hang-up"},
+		{"some answered after that", 0.75, mostHungUp(func(*journal.Request) {}), Held, ""},
 		{"idle is no statement", 9, func(m *made) {
 			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
 				for i := range a.Backends {
