@@ -1,13 +1,11 @@
-package wiretap_test
+package wiretap
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/seatrial/seatrial/experiments/detect"
-	"github.com/seatrial/seatrial/experiments/environment/agent/wiretap"
 	"github.com/seatrial/seatrial/experiments/environment/postgres/postgrestest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
@@ -27,19 +24,13 @@ import (
 // once with binary_parameters; a ping is an empty query; COPY begins as a
 // simple query, and a cancel comes from a connection that may ask for TLS.
 
-const (
-	libpqCanary = "fedcba9876543210fedcba9876543210"
-	within      = 10 * time.Second
-)
+// within is how long the tap may take at the most.
+const within = 10 * time.Second
 
 // pqStage is a tap before a server, and a client of lib/pq.
 type pqStage struct {
-	*wiretap.Tap
+	*stage
 	*sql.DB
-	t       *testing.T
-	began   time.Time
-	mu      sync.Mutex
-	entries []journal.Entry
 }
 
 // pqModes are the ways in which lib/pq sends parameters.
@@ -58,20 +49,8 @@ func eachPQMode(t *testing.T, f func(t *testing.T, s *pqStage)) {
 // withPQ has a table kept, and one connection at a time.
 func withPQ(t *testing.T, options string) *pqStage {
 	t.Helper()
-	s := &pqStage{t: t, began: time.Now()}
+	s := &pqStage{stage: tapBefore(t, postgrestest.Start(t), true)}
 	var err error
-	s.Tap, err = wiretap.Listen(t.Context(), "127.0.0.1:0", wiretap.Config{
-		Name: "db", Upstream: postgrestest.Start(t), AnswerTLS: true, Canary: libpqCanary, Now: s.now,
-		Record: func(e journal.Entry) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.entries = append(s.entries, e)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Tap.Close)
 	s.DB, err = sql.Open("postgres", s.dsn(options))
 	if err != nil {
 		t.Fatal(err)
@@ -88,31 +67,11 @@ func (s *pqStage) dsn(options string) string {
 	return fmt.Sprintf("host=%s port=%s user=postgres dbname=app %s", host, port, options)
 }
 
-func (s *pqStage) now() journal.Instant { return journal.Instant(time.Since(s.began)) }
-
 func (s *pqStage) exec(query string, args ...any) {
 	s.t.Helper()
 	if _, err := s.ExecContext(s.t.Context(), query, args...); err != nil {
 		s.t.Fatalf("%s: %v", query, err)
 	}
-}
-
-func (s *pqStage) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.entries = nil
-}
-
-// recorded are the entries so far; a note would say that the tap has lost count.
-func (s *pqStage) recorded() []journal.Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.entries {
-		if n, ok := e.Body.(journal.Note); ok {
-			s.t.Errorf("it noted: %s", n.Text)
-		}
-	}
-	return slices.Clone(s.entries)
 }
 
 // ran is the one execution of a statement that begins so; a record may come a
@@ -139,14 +98,6 @@ func (s *pqStage) ran(begins string) journal.Statement {
 	}
 	s.t.Fatalf("%q is not recorded; recorded are %+v", begins, s.recorded())
 	return journal.Statement{}
-}
-
-func (s *pqStage) interfere(i faults.Interference) {
-	s.t.Helper()
-	i.Fault = "test"
-	if err := s.Interfere("test", i); err != nil {
-		s.t.Fatal(err)
-	}
 }
 
 func (s *pqStage) begin() *sql.Tx {
@@ -198,7 +149,7 @@ func TestLibPQRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		tx := s.begin()
-		if _, err := tx.ExecContext(ctx, "INSERT INTO kept VALUES ($1, $2), (2, 'two')", 1, libpqCanary); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO kept VALUES ($1, $2), (2, 'two')", 1, testCanary); err != nil {
 			t.Fatal(err)
 		}
 		var n int
@@ -432,9 +383,9 @@ func (s *pqStage) planted(send func(value string) error) journal.Journal {
 	m := journal.NewMemory(journal.Header{Run: "r1", Promises: journal.DefaultPromises()})
 	for n, form := range []struct{ name, value string }{
 		{journal.PlantedControl, "Ada"},
-		{journal.PlantedCanary, libpqCanary},
-		{journal.PlantedQuote, libpqCanary + "'"},
-		{journal.PlantedOr, libpqCanary + "' OR '1'='1"},
+		{journal.PlantedCanary, testCanary},
+		{journal.PlantedQuote, testCanary + "'"},
+		{journal.PlantedOr, testCanary + "' OR '1'='1"},
 	} {
 		p := journal.Planted{
 			Attack: "payloads", Seq: uint64(n), Route: "pay", Field: "body $.note", Form: form.name, Sent: s.now(), Code: 201,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 type stage struct {
 	*Tap
 	t       *testing.T
+	began   time.Time
 	mu      sync.Mutex
 	entries []journal.Entry
 }
@@ -42,11 +44,9 @@ const testCanary = "0123456789abcdef0123456789abcdef"
 
 func tapBefore(t *testing.T, upstream string, answerTLS bool) *stage {
 	t.Helper()
-	s := &stage{t: t}
-	began := time.Now()
+	s := &stage{t: t, began: time.Now()}
 	tap, err := Listen(t.Context(), "127.0.0.1:0", Config{
-		Name: "db", Upstream: upstream, AnswerTLS: answerTLS, Canary: testCanary,
-		Now: func() journal.Instant { return journal.Instant(time.Since(began)) },
+		Name: "db", Upstream: upstream, AnswerTLS: answerTLS, Canary: testCanary, Now: s.now,
 		Record: func(e journal.Entry) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -61,19 +61,25 @@ func tapBefore(t *testing.T, upstream string, answerTLS bool) *stage {
 	return s
 }
 
-// statements are those recorded so far, but for startups and resets of the
-// test's own.
-func (s *stage) statements() (all []journal.Statement) {
+func (s *stage) now() journal.Instant { return journal.Instant(time.Since(s.began)) }
+
+// recorded are the entries so far; a note would say that the tap has lost count.
+func (s *stage) recorded() []journal.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.entries {
-		switch b := e.Body.(type) {
-		case journal.Statement:
-			if b.Stage != journal.StageStartup {
-				all = append(all, b)
-			}
-		case journal.Note:
-			s.t.Errorf("it noted: %s", b.Text)
+		if n, ok := e.Body.(journal.Note); ok {
+			s.t.Errorf("it noted: %s", n.Text)
+		}
+	}
+	return slices.Clone(s.entries)
+}
+
+// statements are those recorded so far, but for startups.
+func (s *stage) statements() (all []journal.Statement) {
+	for _, e := range s.recorded() {
+		if x, ok := e.Body.(journal.Statement); ok && x.Stage != journal.StageStartup {
+			all = append(all, x)
 		}
 	}
 	return all
