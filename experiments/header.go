@@ -38,7 +38,11 @@ func (p *Plan) Header(r RunInfo) journal.Header {
 		LoadFrom: r.LoadFrom, LoadFor: p.LoadFor(), Rate: p.Rate, Balancer: p.Subject.Service.Balancer.Mode,
 	}
 	for _, d := range p.Subject.Dependencies {
-		h.Dependencies = append(h.Dependencies, journal.DependencyInfo{Name: d.Name, Kind: d.Kind, Soft: d.Soft})
+		info := journal.DependencyInfo{Name: d.Name, Kind: d.Kind, Soft: d.Soft}
+		if d.RequestID != journal.RequestIDHeader {
+			info.RequestID = d.RequestID
+		}
+		h.Dependencies = append(h.Dependencies, info)
 	}
 	for _, s := range p.Steps {
 		planned := s.PlannedStep

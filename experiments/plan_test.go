@@ -489,3 +489,30 @@ func TestAgentsPart(t *testing.T) {
 		}
 	}
 }
+
+// What the subject says of a detector holds where the experiment says nothing
+// else, and is told by the plan.
+func TestPlanTakesTheSubjectsDetectors(t *testing.T) {
+	e := decoded(t, "version: 1\nname: x\ntitle: x\nload: {uses: http}\nmethod:\n"+
+		"  - {on: http, for: 2s, fault: outage}\nexpect:\n  - containment: {ratio: 0.3}\n  - metrics_truth\n")
+	s := sampleSubject(t)
+	s.Detectors = subject.Detectors{
+		"containment":   &detect.Containment{Ratio: 0.4, Cap: 12},
+		"metrics_truth": &detect.MetricsTruth{Counter: "calls", AtLeast: 100, Failures: 10},
+	}
+	plans, err := NewPlan(e, s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contained := plans[0].Experiment.Expect[0].Detector.(*detect.Containment)
+	truth := plans[0].Experiment.Expect[1].Detector.(*detect.MetricsTruth)
+	if contained.Ratio != 0.3 || contained.Cap != 12 || truth.Counter != "calls" {
+		t.Errorf("planned %+v, %+v", contained, truth)
+	}
+	if text := plans[0].String(); !strings.Contains(text, "cap: 12") || !strings.Contains(text, "counter: calls") {
+		t.Errorf("the plan does not tell of them:\n%s", text)
+	}
+	if d := e.Expect[0].Detector.(*detect.Containment); d.Cap != 0 {
+		t.Errorf("the experiment itself was changed: %+v", d)
+	}
+}

@@ -130,7 +130,7 @@ func schemaInWords(s *jsonschema.Schema) (text string, refs []string) {
 	case len(s.OneOf) > 0:
 		return "see below", nil
 	}
-	names := map[string]string{"string": "text", "integer": "number", "boolean": "true or false"}
+	names := map[string]string{"string": "text", "integer": "number", "boolean": "true or false", "object": "a mapping"}
 	return cmp.Or(names[s.Type], s.Type), nil
 }
 

@@ -18,7 +18,7 @@ import (
 // the subject's promises and its defaults filled in. Nothing of it is shared that a plan
 // changes.
 func resolve(e Experiment, s *subject.Subject) (Experiment, error) {
-	r := resolver{s.Promises}
+	r := resolver{s.Promises, s.Detectors}
 	if err := r.set(&e, e.expressions); err != nil {
 		return e, fmt.Errorf("experiment %s: %w", e.Name, err)
 	}
@@ -124,7 +124,10 @@ func judgeSteady(d detect.Detector) {
 	}
 }
 
-type resolver struct{ promises journal.Promises }
+type resolver struct {
+	promises  journal.Promises
+	detectors subject.Detectors
+}
 
 func (r resolver) set(into any, expressions map[string]string) error {
 	for _, path := range slices.Sorted(maps.Keys(expressions)) {
@@ -198,6 +201,7 @@ func (r resolver) expectation(e *Expectation) error {
 	}
 	e.Detector = clone(e.Detector).(detect.Detector)
 	err := r.set(e.Detector, e.expressions)
+	r.detectors.Adjust(e.Kind, e.Detector)
 	e.expressions = nil
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/seatrial/seatrial/experiments/journal"
 )
 
 // Compile checks traffic and makes it ready to be sent. The same seed gives the
@@ -66,10 +68,13 @@ func within(at string, err error, format string, args ...any) *Misplaced {
 func compile(t Traffic, seed uint64) (*compiler, []*Misplaced) {
 	shared := &store{values: map[string]*latest{}}
 	c := &compiler{
-		traffic: &traffic{seed: seed, store: shared, templates: newTemplates(shared), timeout: t.Timeout},
-		common:  t.Headers,
-		names:   map[string]bool{},
-		taken:   map[string]bool{},
+		traffic: &traffic{
+			seed: seed, store: shared, templates: newTemplates(shared), timeout: t.Timeout,
+			idHeader: http.CanonicalHeaderKey(cmp.Or(t.RequestID, journal.RequestIDHeader)),
+		},
+		common: t.Headers,
+		names:  map[string]bool{},
+		taken:  map[string]bool{},
 	}
 	for _, r := range slices.Concat(t.Setup, t.Requests) {
 		for name := range r.Capture {
@@ -364,7 +369,7 @@ func credentials(t Traffic) []string {
 
 func secretHeader(name string) bool {
 	name = strings.ToLower(name)
-	if name == "idempotency-key" {
+	if strings.HasSuffix(name, "idempotency-key") {
 		return false
 	}
 	for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "key", "credential"} {

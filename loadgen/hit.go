@@ -226,7 +226,7 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 	if e.client.BrokenTrace {
 		values[1] = brokenTrace(sent, h.seq)
 	}
-	t.Header["X-Request-Id"] = values[0:1:1]
+	t.Header[e.source.idHeader] = values[0:1:1]
 	t.Header["Traceparent"] = values[1:2:2]
 	maps.Copy(t.Header, e.client.Header)
 	if e.client.ForwardedFor {

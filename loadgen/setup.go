@@ -45,7 +45,7 @@ func (s *Source) Setup(ctx context.Context, base string) error {
 }
 
 func (s *Source) setUp(ctx context.Context, client *http.Client, base string, t Target, h hit) error {
-	e := &engine{name: "setup", prefix: base, runID: strconv.FormatUint(s.seed, 16)}
+	e := &engine{name: "setup", prefix: base, runID: strconv.FormatUint(s.seed, 16), source: s}
 	req, err := e.request(ctx, t, h)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type traffic struct {
 	// secretNames are captures that a header with a credential picks.
 	secretNames []string
 	timeout     time.Duration // of one request of the setup
+	idHeader    string        // in which each request's id is sent; canonical
 }
 
 // request is one compiled kind of request.

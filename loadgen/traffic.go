@@ -18,6 +18,10 @@ type Traffic struct {
 	// Authorization: Bearer {{pick "token"}}; a request of the setup that comes
 	// before the capture goes without such a header.
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// RequestID is the header in which each request's id is sent. Default
+	// X-Request-Id. What the service passes on in calls to an http dependency is
+	// named there.
+	RequestID string `yaml:"request_id" json:"request_id,omitempty"`
 	// Setup is done once, in order, before any load: log in, seed.
 	Setup []Request `yaml:"setup" json:"setup,omitempty"`
 	// Requests are drawn by weight.

@@ -93,6 +93,33 @@ func TestChainsAreTiedBy(t *testing.T) {
 			c.IdempotencyKey, c.BodyHash = fmt.Sprint(l, "/", a), strconv.Itoa(l)
 		}, "the body"},
 		{"a path", func(l, _ int, c *journal.Call) { c.Path = "/charge/" + strconv.Itoa(l) }, "the path"},
+		{"ids here, keys there", func(l, a int, c *journal.Call) {
+			if l%2 == 0 {
+				passOn(l, a, c)
+				return
+			}
+			c.IdempotencyKey = strconv.Itoa(l)
+		}, "the request id (375 of 750 calls) and the idempotency key (375 of 750 calls)"},
+		{"ids of first attempts only, keys of the others", func(l, a int, c *journal.Call) {
+			if a == 0 {
+				passOn(l, a, c)
+				return
+			}
+			c.IdempotencyKey = strconv.Itoa(l)
+		}, ""},
+		{"ids of first attempts only, keys of all", func(l, a int, c *journal.Call) {
+			if a == 0 {
+				passOn(l, a, c)
+			}
+			c.IdempotencyKey = strconv.Itoa(l)
+		}, "the idempotency key"},
+		{"a trace here, paths of their own there", func(l, a int, c *journal.Call) {
+			if l%3 == 0 {
+				c.Traceparent = "00-" + hexOf(l) + "-" + hexOf(a)[:16] + "-01"
+				return
+			}
+			c.Path = "/charge/" + strconv.Itoa(l)
+		}, "the trace id (252 of 750 calls) and the path (498 of 750 calls)"},
 		{"nothing", func(int, int, *journal.Call) {}, ""},
 		{"a constant key", func(_, _ int, c *journal.Call) { c.IdempotencyKey = "k" }, ""},
 	} {
@@ -115,6 +142,25 @@ func TestChainsAreTiedBy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One request that asks a dependency for four things makes four calls, and not
+// four attempts at one.
+func TestSeveralCallsOfOneRequest(t *testing.T) {
+	fanOut := func(differ bool) *stubCalls {
+		s := newStubCalls()
+		s.mark = func(logical, _ int, c *journal.Call) {
+			c.Method, c.Path, c.BodyHash, c.BodyBytes = "GET", "/prices", "", 0
+			c.RequestID = journal.RequestID("r1", loadAttack, uint64(logical/4))
+			if differ {
+				c.QueryHash = strconv.Itoa(logical % 4)
+			}
+		}
+		return s.calm().failing(200, 50*ms)
+	}
+	f := (&Attempts{MinSamples: 20}).Detect(fanOut(true))
+	expect(t, f, Held, "2 at most, over 200 failed logical calls", "tied by the request id")
+	expect(t, (&Attempts{MinSamples: 20}).Detect(fanOut(false)), Unknown, "cannot be tied together")
 }
 
 func TestAttemptsUntied(t *testing.T) {

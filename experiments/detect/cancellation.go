@@ -167,7 +167,7 @@ func (w *work) alone(j journal.Journal, on string) error {
 		ours := r.Canceled || r.Dropped || !r.OK && leavers[r.Attack]
 		if !ours && (len(routes) == 0 || slices.Contains(routes, r.Route)) {
 			return fmt.Errorf("other requests used %s at the same time, and nothing ties its work to a request: "+
-				"hang up without other load, or have the service pass X-Request-Id on", on)
+				"hang up without other load, or have the service pass %s on", on, requestIDHeader(j.Header(), on))
 		}
 	}
 	return nil

@@ -62,6 +62,9 @@ type tie struct {
 	weak bool
 	// sure marks are ours: where a call carries one, the service passed it on.
 	sure bool
+	// apart also tells calls by their query and their body: one request makes
+	// several calls of the same sort.
+	apart bool
 }
 
 // byRequestID ties by the id that the load sends with every hit; ids that the
@@ -110,12 +113,13 @@ type callsIn struct {
 	// first step. Zero: not known.
 	calls, asked int
 	calm         float64
+	header       string // in which the service would pass our request id on
 }
 
 // callsOn collects the chains at the named dependency.
 func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	all := arrivals(j, on)
-	out := callsIn{asked: askedOf(j, on, s)}
+	out := callsIn{asked: askedOf(j, on, s), header: requestIDHeader(j.Header(), on)}
 	for _, a := range all {
 		if s.contains(a.at) {
 			out.calls++
@@ -127,14 +131,89 @@ func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	}
 	run := j.Header().Run
 	for _, t := range order {
-		chains, replays, ok := t.chains(run, all, s)
-		if !ok || !t.sure && (!t.differs(run, calm) || out.contradicts(chains)) {
-			continue
+		if out.take(run, t, all, calm, s) {
+			return out
 		}
-		out.tied, out.by, out.chains, out.replays = t.name, t, chains, replays
-		return out
+	}
+	if t, ok := mixture(run, order, all, calm, s); ok {
+		out.take(run, t, all, calm, s)
 	}
 	return out
+}
+
+// take ties the calls by a mark; false when it cannot be used here.
+func (c *callsIn) take(run string, t tie, all, calm []arrival, s span) bool {
+	if t.several(run, calm) {
+		t.apart = true
+		if t.several(run, calm) {
+			return false
+		}
+	}
+	chains, replays, ok := t.chains(run, all, s)
+	if !ok || !t.sure && (!t.differs(run, calm) || c.contradicts(chains)) {
+		return false
+	}
+	c.tied, c.by, c.chains, c.replays = t.name, t, chains, replays
+	return true
+}
+
+// several says that one request makes several calls of the same sort, by the
+// calls that were answered while nothing was broken: more than a tenth of the
+// groups had more than one. When such calls fail they are no attempts of each
+// other.
+func (t tie) several(run string, calm []arrival) bool {
+	answered := map[string]int{}
+	for _, a := range calm {
+		if !a.failed() && t.mark(run, a.call) != "" {
+			answered[t.group(run, a)]++
+		}
+	}
+	more := 0
+	for _, n := range answered {
+		more += one(n > 1)
+	}
+	return len(answered) >= 10 && more*10 > len(answered)
+}
+
+// mixture is a tie of several: each call goes by the first mark that it carries,
+// of those that tell the calls apart which carry them. It is for services whose
+// clients differ in what they send.
+func mixture(run string, order []tie, all, calm []arrival, s span) (tie, bool) {
+	rest := slices.DeleteFunc(slices.Clone(all), func(a arrival) bool { return !s.contains(a.at) })
+	total := len(rest)
+	var used []tie
+	var names []string
+	for _, t := range order {
+		without := func(a arrival) bool { return t.mark(run, a.call) == "" }
+		quiet := slices.DeleteFunc(slices.Clone(calm), without)
+		left := slices.DeleteFunc(slices.Clone(rest), func(a arrival) bool { return !without(a) })
+		if len(left) == len(rest) || !t.sure && !t.differs(run, quiet) {
+			continue
+		}
+		used = append(used, t)
+		names = append(names, fmt.Sprintf("%s (%d of %d calls)", t.name, len(rest)-len(left), total))
+		calm, rest = slices.DeleteFunc(slices.Clone(calm), func(a arrival) bool { return !without(a) }), left
+	}
+	mark := func(run string, c journal.Call) string {
+		for _, t := range used {
+			if m := t.mark(run, c); m != "" {
+				return t.name + " " + m
+			}
+		}
+		return ""
+	}
+	return tie{name: strings.Join(names, " and "), mark: mark}, len(used) > 1
+}
+
+// requestIDHeader is the header in which the service passes a request's id on to
+// a dependency.
+func requestIDHeader(h journal.Header, on string) string {
+	for _, d := range h.Dependencies {
+		if d.Name == on {
+			return cmp.Or(d.RequestID, journal.RequestIDHeader)
+		}
+	}
+	return journal.RequestIDHeader
 }
 
 // arrivals are all calls at a dependency in the order of their arrival.
@@ -240,8 +319,11 @@ func (t tie) differs(run string, calm []arrival) bool {
 
 // group names the logical call: the mark, with what a retry never changes.
 func (t tie) group(run string, a arrival) string {
-	path, _, _ := strings.Cut(a.call.Path, "?")
-	return strings.Join([]string{a.on, t.mark(run, a.call), a.call.Method, path}, "\x00")
+	parts := []string{a.on, t.mark(run, a.call), a.call.Method, a.call.Path}
+	if t.apart {
+		parts = append(parts, a.call.QueryHash, a.call.BodyHash)
+	}
+	return strings.Join(parts, "\x00")
 }
 
 // chains groups the calls; ok is false when too few of the span's carry the
@@ -336,7 +418,8 @@ func (c callsIn) untied(on string) string {
 		return fmt.Sprintf("no call arrived at %s", on)
 	}
 	text := fmt.Sprintf("the %d calls at %s cannot be tied together: they carry neither our request id, nor a trace id, "+
-		"an idempotency key, or a body or path of their own; have the service pass X-Request-Id on", c.calls, on)
+		"an idempotency key, or a body or path of their own, which tells one call of a request from another; have the "+
+		"service pass %s on", c.calls, on, c.header)
 	if a := c.amplification(); a > 0 {
 		text += fmt.Sprintf(" (amplification %.2f calls a request)", a)
 	}

@@ -8,7 +8,9 @@ import "time"
 type Call struct {
 	Method string `json:"method"`
 	Path   string `json:"path"`
-	Route  string `json:"route,omitempty"` // the stub's route that answered
+	// QueryHash is of what stands behind the path: hex SHA-256, first 16 digits.
+	QueryHash string `json:"query_hash,omitempty"`
+	Route     string `json:"route,omitempty"` // the stub's route that answered
 	// RequestID, Traceparent and IdempotencyKey are the headers by which the
 	// attempts of one logical call are tied together.
 	RequestID      string `json:"request_id,omitempty"`

@@ -43,6 +43,9 @@ type DependencyInfo struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"` // postgres, redis, http, tcp
 	Soft bool   `json:"soft,omitempty"`
+	// RequestID is the header of its calls in which the service passes the id of
+	// a request on, where that is not [RequestIDHeader].
+	RequestID string `json:"request_id,omitempty"`
 }
 
 // Route is one kind of request of the subject's ordinary traffic.

@@ -54,6 +54,13 @@ func (r Request) RawLatency() time.Duration { return r.Done.Sub(r.Sent) }
 // Lag is how late the hit was sent.
 func (r Request) Lag() time.Duration { return r.Sent.Sub(r.Due) }
 
+// Names of headers, where a subject does not name others: in which a request's
+// id is sent and passed on, and which ties the attempts of one write together.
+const (
+	RequestIDHeader      = "X-Request-Id"
+	IdempotencyKeyHeader = "Idempotency-Key"
+)
+
 // RequestID is the X-Request-Id header that was sent with a hit: the run's id,
 // the attack's name and the hit's number.
 func RequestID(run, attack string, seq uint64) string {

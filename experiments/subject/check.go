@@ -217,6 +217,7 @@ func (c checker) values(at string, texts map[string]string, ofReplica bool) {
 var own = map[string]string{
 	"bin": Postgres, "migrations": Postgres, "database": Postgres, "user": Postgres,
 	"durable": Postgres, "settings": Postgres, "wire": Postgres, "routes": HTTP,
+	"request_id": HTTP, "idempotency_key": HTTP,
 	"admin_url": Postgres, "service_url": Postgres, "disruptive": Postgres, "restart": Postgres,
 	"port": TCP, "env": TCP, "run": TCP,
 }
@@ -255,6 +256,8 @@ func (c checker) dependencies() {
 		if dep.Kind == HTTP && dep.Image != "" {
 			c.wrong(at+".image", "it to be left out", "the agent itself answers for %s, of kind http", dep.Name)
 		}
+		c.header(at+".request_id", dep.RequestID)
+		c.header(at+".idempotency_key", dep.IdempotencyKey)
 		c.address(at, dep)
 		c.routes(at+".routes", dep.Routes)
 	}

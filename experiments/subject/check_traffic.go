@@ -28,6 +28,7 @@ func (c checker) traffic() {
 		c.wrong("traffic.rate", fmt.Sprintf("a rate above 0, up to %d", maxRate), "a rate of %v requests a second", t.Rate)
 	}
 	c.port("traffic.port", t.Port)
+	c.header("traffic.request_id", t.RequestID)
 	if len(t.Requests) == 0 && c.d.Has("traffic.requests") {
 		c.wrong("traffic.requests", "at least one request", "the traffic is empty")
 	}
@@ -93,6 +94,13 @@ func (c checker) headers(at string, headers map[string]string) {
 		case strings.ContainsAny(headers[name], "\r\n"):
 			c.wrong(yamlfile.Join(at, name), "a value on one line", "the value of %s has several lines", name)
 		}
+	}
+}
+
+// header must be the name of one, where the file says it.
+func (c checker) header(at, name string) {
+	if c.d.Has(at) && (name == "" || strings.Trim(name, headerLetters) != "") {
+		c.wrong(at, "a header such as X-Correlation-Id", "bad header %q", name)
 	}
 }
 

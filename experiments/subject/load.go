@@ -58,6 +58,9 @@ func decode(name string, b []byte) (*Subject, *yamlfile.Document, error) {
 		reflect.TypeFor[Dependencies](): func(at string, n ast.Node, into reflect.Value) {
 			into.Set(reflect.ValueOf(decodeDependencies(d, at, n)))
 		},
+		reflect.TypeFor[Detectors](): func(at string, n ast.Node, into reflect.Value) {
+			into.Set(reflect.ValueOf(decodeDetectors(d, at, n)))
+		},
 	}
 	d.Decode(s)
 	s.Defaults = defaulted(d)
@@ -145,10 +148,11 @@ func (s *Subject) fill(d *yamlfile.Document) {
 	setDefault(&s.Environment, "process")
 	setDefault(&s.Images.Toxiproxy, os.Getenv(ToxiproxyNaming))
 	s.Service.fill(d)
-	for i := range s.Dependencies {
-		s.Dependencies[i].fill()
-	}
 	t := &s.Traffic
+	setDefault(&t.RequestID, journal.RequestIDHeader)
+	for i := range s.Dependencies {
+		s.Dependencies[i].fill(t.RequestID)
+	}
 	if !d.Has("traffic.rate") {
 		t.Rate = 50
 	}
@@ -221,7 +225,7 @@ func (s *Service) fill(d *yamlfile.Document) {
 	}
 }
 
-func (d *Dependency) fill() {
+func (d *Dependency) fill(requestID string) {
 	switch d.Kind {
 	case Postgres:
 		if d.External() {
@@ -230,6 +234,8 @@ func (d *Dependency) fill() {
 		setDefault(&d.Database, "app")
 		setDefault(&d.User, "app_service")
 	case HTTP:
+		setDefault(&d.RequestID, requestID)
+		setDefault(&d.IdempotencyKey, journal.IdempotencyKeyHeader)
 		for i := range d.Routes {
 			r := &d.Routes[i]
 			setDefault(&r.Status, 200)

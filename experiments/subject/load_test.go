@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
 
 func TestLoad(t *testing.T) {
@@ -344,5 +346,73 @@ func TestAsNext(t *testing.T) {
 	}
 	if s.Service.Container.Args["TAGS"] != "" || s.Service.Env["B"] != "1" {
 		t.Error("the present version is another one now")
+	}
+}
+
+func TestNamesOfHeaders(t *testing.T) {
+	for name, tt := range map[string]struct{ old, new, sent, passedOn, key string }{
+		"usual": {"  rate: 100", "  rate: 100", "X-Request-Id", "X-Request-Id", "Idempotency-Key"},
+		"sent and passed on": {
+			"  rate: 100", "  rate: 100\n  request_id: X-Correlation-Id",
+			"X-Correlation-Id", "X-Correlation-Id", "Idempotency-Key",
+		},
+		"another one there": {
+			"    kind: http\n", "    kind: http\n    request_id: X-Trace\n    idempotency_key: X-Idem\n",
+			"X-Request-Id", "X-Trace", "X-Idem",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Decode("s.yaml", sample(t, tt.old, tt.new))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, _ := s.Dependency("payments")
+			got := [3]string{s.Traffic.RequestID, d.RequestID, d.IdempotencyKey}
+			if want := [3]string{tt.sent, tt.passedOn, tt.key}; got != want {
+				t.Errorf("headers %q, want %q", got, want)
+			}
+		})
+	}
+	for _, bad := range [][2]string{
+		{"  rate: 100", "  rate: 100\n  request_id: X Id"},
+		{"    kind: http\n", "    kind: http\n    idempotency_key: X Idem\n"},
+		{"redis: {kind: redis,", "redis: {kind: redis, request_id: X-Id,"},
+	} {
+		if _, err := Decode("s.yaml", sample(t, bad[0], bad[1])); err == nil {
+			t.Errorf("%q is taken", bad[1])
+		}
+	}
+}
+
+func TestDetectors(t *testing.T) {
+	with := func(text string) []byte { return sample(t, "promises:\n", "detectors:\n"+text+"promises:\n") }
+	s, err := Decode("s.yaml", with("  containment: {cap: 12, ratio: 0.4}\n  metrics_truth: {counter: calls}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	adjusted := func(d detect.Containment) detect.Containment {
+		s.Detectors.Adjust("containment", &d)
+		return d
+	}
+	if got := adjusted(detect.Containment{Ratio: 0.5}); got.Cap != 12 || got.Ratio != 0.4 {
+		t.Errorf("with its defaults: %+v", got)
+	}
+	if got := adjusted(detect.Containment{Ratio: 0.2, Cap: 3}); got.Cap != 3 || got.Ratio != 0.2 {
+		t.Errorf("with parameters of its own: %+v", got)
+	}
+	schema := yamlfiletest.Compile(t, Schema())
+	for text, says := range map[string]string{
+		"  contaiment: {cap: 12}\n":    "containment",
+		"  containment: {capp: 12}\n":  `unknown key "capp"`,
+		"  success: {during: fault}\n": "belongs to an experiment",
+		"  [containment]\n":            "no mapping",
+	} {
+		_, err := Decode("s.yaml", with(text))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err := schema.Validate(t, with(text)); err == nil && !strings.Contains(text, "during") {
+			t.Errorf("the schema takes %s", text)
+		}
 	}
 }

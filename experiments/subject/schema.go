@@ -36,6 +36,7 @@ func Schema() *jsonschema.Schema {
 		reflect.TypeFor[Dependencies](): func() *jsonschema.Schema {
 			return &jsonschema.Schema{Type: "object", AdditionalProperties: s.Type(reflect.TypeFor[Dependency]())}
 		},
+		reflect.TypeFor[Detectors](): func() *jsonschema.Schema { return detectorsSchema(s) },
 	}
 	return s.Of(reflect.TypeFor[Subject](), "https://seatrial.github.io/schema/subject-1.json", "Seatrial subject")
 }

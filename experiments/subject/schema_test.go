@@ -20,6 +20,7 @@ func TestComments(t *testing.T) {
 	want, err := yamlfile.DocComments(module, []string{"experiments/subject", "experiments/journal", "loadgen"}, []string{
 		module + "/experiments/subject.", module + "/experiments/journal.Promises", module + "/loadgen.Traffic",
 		module + "/loadgen.Request", module + "/loadgen.WriteRule", module + "/loadgen.Ledger",
+		module + "/loadgen.Callers", module + "/loadgen.ReadRoute", module + "/loadgen.Register",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,11 @@ type Subject struct {
 	Traffic loadgen.Traffic `yaml:"traffic" json:"traffic"`
 	// Promises are the numbers that its owner commits to. Each has a default.
 	Promises journal.Promises `yaml:"promises" json:"promises,omitempty"`
+	// Detectors are parameters of detectors, by their kinds: names of metrics and
+	// labels where their shape does not tell (metrics_truth: {counter: …}), the
+	// size of a bulkhead (containment: {cap: 12}). They hold in every experiment
+	// that does not state the same parameter itself.
+	Detectors Detectors `yaml:"detectors" json:"detectors,omitempty"`
 	// Next is the version of the service that is to come, with its migrations:
 	// for experiments on a rollout. Optional.
 	Next *Next `yaml:"next" json:"next,omitempty"`
@@ -252,6 +257,12 @@ type Dependency struct {
 
 	// Routes are the answers of the stub, for http. Default: 200 to anything.
 	Routes []Route `yaml:"routes" json:"routes,omitempty"`
+	// RequestID is the header in which the service passes the id of the request
+	// that it works on to this http dependency. Default: the traffic's own.
+	RequestID string `yaml:"request_id" json:"request_id,omitempty"`
+	// IdempotencyKey is the header by which this http dependency knows a write
+	// again. Default Idempotency-Key.
+	IdempotencyKey string `yaml:"idempotency_key" json:"idempotency_key,omitempty"`
 
 	// Address is host:port of what is there already: for tcp, and for a
 	// postgres server that runs already, with AdminURL.

@@ -144,7 +144,10 @@ func TestStubAnswersAndRecords(t *testing.T) {
 		Method: "POST", Path: "/charges/7", Route: "charge", RequestID: "r1", IdempotencyKey: "k",
 		BodyBytes: 12, BodyRead: true, Status: 201, Conn: 1, Nth: 2,
 	}
-	want.BodyHash = got[0].BodyHash
+	want.BodyHash, want.QueryHash = got[0].BodyHash, got[0].QueryHash
+	if len(want.QueryHash) != 16 || strings.Contains(want.QueryHash, "q=a") {
+		t.Errorf("query %q", want.QueryHash)
+	}
 	if diff := cmp.Diff(want, got[1]); diff != "" {
 		t.Error(diff)
 	}
@@ -613,5 +616,28 @@ func TestDeadAgentIsReplaced(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d replacements recorded, want 1", n)
+	}
+}
+
+// A service may pass its ids on in other headers.
+func TestStubRecordsHeadersByTheirNames(t *testing.T) {
+	c := stubConfig(subject.Route{})
+	c.Stubs[0].RequestID, c.Stubs[0].IdempotencyKey = "X-Correlation-Id", "X-Idem"
+	a, rec := start(t, c)
+	req := request(t, "POST", "http://"+a.Dependency("payments").ProxyAddress()+"/charges", "{}")
+	for name, value := range map[string]string{
+		"X-Request-Id": "other", "Idempotency-Key": "other", "x-correlation-id": "c1", "X-Idem": "k1",
+	} {
+		req.Header.Set(name, value)
+	}
+	resp, err := client(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	flush(t, a)
+	got := calls(rec)
+	if len(got) != 1 || got[0].RequestID != "c1" || got[0].IdempotencyKey != "k1" {
+		t.Errorf("recorded %+v", got)
 	}
 }

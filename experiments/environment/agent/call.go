@@ -48,9 +48,10 @@ func (s *stub) begin(r *http.Request) *call {
 	c.seen = journal.Call{
 		Method:         cut(r.Method),
 		Path:           cut(r.URL.Path),
-		RequestID:      cut(r.Header.Get("X-Request-Id")),
+		QueryHash:      hashed(r.URL.RawQuery),
+		RequestID:      cut(r.Header.Get(s.requestID)),
 		Traceparent:    cut(r.Header.Get("Traceparent")),
-		IdempotencyKey: cut(r.Header.Get("Idempotency-Key")),
+		IdempotencyKey: cut(r.Header.Get(s.key)),
 	}
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		c.seen.Conn, c.seen.Nth = conn.number, int(conn.calls.Add(1))
@@ -111,6 +112,13 @@ func (c *call) read(r *http.Request) error {
 		c.hungUp()
 	}
 	return err
+}
+
+// hashed is what is kept of a query: enough to tell one from another.
+func hashed(query string) string {
+	sum := sha256.New()
+	n, _ := io.WriteString(sum, query)
+	return digest(sum, int64(n))
 }
 
 func digest(sum hash.Hash, n int64) string {

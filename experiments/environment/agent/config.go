@@ -59,6 +59,10 @@ type StubConfig struct {
 	Name   string          `json:"name"`
 	Listen string          `json:"listen"`
 	Routes []subject.Route `json:"routes,omitempty"`
+	// RequestID and IdempotencyKey are the headers that are recorded of calls as
+	// such. Empty: the usual ones.
+	RequestID      string `json:"request_id,omitempty"`
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	// Certificate and Key, both as PEM, have the stub speak TLS and nothing else.
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`

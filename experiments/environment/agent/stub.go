@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
@@ -24,6 +26,8 @@ const PingPath = "/.seatrial/ping"
 // shaped by what is in force, answered by its route, and recorded.
 type stub struct {
 	name       string
+	requestID  string // headers
+	key        string
 	clock      clock
 	log        *recordLog
 	mux        *http.ServeMux
@@ -40,7 +44,9 @@ type stub struct {
 func newStub(c StubConfig, ids *ids, clk clock, l *recordLog) (*stub, error) {
 	s := &stub{
 		name: c.Name, clock: clk, log: l,
-		mux: http.NewServeMux(), routes: map[string]bool{}, open: map[*call]bool{},
+		requestID: cmp.Or(c.RequestID, journal.RequestIDHeader),
+		key:       cmp.Or(c.IdempotencyKey, journal.IdempotencyKeyHeader),
+		mux:       http.NewServeMux(), routes: map[string]bool{}, open: map[*call]bool{},
 	}
 	if c.Certificate != "" || c.Key != "" {
 		own, err := tls.X509KeyPair([]byte(c.Certificate), []byte(c.Key))

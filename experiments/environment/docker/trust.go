@@ -150,6 +150,7 @@ func (e *Environment) dress(g *guise, d subject.Dependency, suffix string, l *la
 	l.publish[port] = published.Port
 	c.Stubs = append(c.Stubs, agent.StubConfig{
 		Name: host, Listen: "127.0.0.1:0", Routes: d.Routes, Certificate: certificate, Key: key,
+		RequestID: d.RequestID, IdempotencyKey: d.IdempotencyKey,
 	})
 	c.Proxies = append(c.Proxies, agent.ProxyConfig{
 		Name: host, Kind: d.Kind, Listen: everywhere(port), Reached: published.Address(),

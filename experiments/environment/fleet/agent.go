@@ -46,7 +46,9 @@ func (b *Base) StartAgent(ctx context.Context, l agent.Launcher, c agent.Config,
 		case f.Upstream != "" && f.Wire.Tap:
 			proxy.Wire = &agent.WireConfig{TLS: f.Wire.TLS == subject.TLSAnswered}
 		case f.Upstream == "" && f.Kind == subject.HTTP:
-			c.Stubs = append(c.Stubs, agent.StubConfig{Name: f.Name, Listen: hosted, Routes: f.Routes})
+			c.Stubs = append(c.Stubs, agent.StubConfig{
+				Name: f.Name, Listen: hosted, Routes: f.Routes, RequestID: f.RequestID, IdempotencyKey: f.IdempotencyKey,
+			})
 		case f.Upstream == "" && f.Kind == subject.Redis:
 			c.Redis = append(c.Redis, agent.RedisConfig{Name: f.Name, Listen: hosted})
 		}
