@@ -17,7 +17,7 @@ func newAgent() *cobra.Command {
 programmable HTTP stubs. It reads its configuration as JSON from standard input,
 prints a handshake, and serves until standard input ends. Seatrial starts it by
 itself; this is for containers.`,
-		Args: exactly(cobra.NoArgs),
+		Args: exactly(cobra.NoArgs, "flags alone"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return agent.Main(cmd.Context(), os.Stdin, cmd.OutOrStdout())
 		},

@@ -40,7 +40,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 		Example: `  seatrial doctor
   seatrial doctor --reap
   seatrial doctor --reap --database postgres://admin@127.0.0.1/orders`,
-		Args: exactly(cobra.NoArgs),
+		Args: exactly(cobra.NoArgs, "flags alone"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()

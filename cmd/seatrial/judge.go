@@ -12,32 +12,55 @@ import (
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
+// oneTrial is what judge and report want.
+const oneTrial = "the folder of one trial, such as runs/latest"
+
 func newJudge() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "judge DIR",
 		Short: "Judge a saved trial again",
 		Long: `Judge every run of a saved trial again from its journal, with the plan that was
-saved beside it, and write the verdicts and the reports into the folder. Nothing
-is started: this works on any machine, also for a trial that was killed. It exits
+saved beside it, and write the verdicts and the reports into the folder; verdicts
+that are not what they were are listed at the end. Nothing is started: this works on any machine, also for a trial that was killed. It exits
 as seatrial run does.`,
 		Example: `  seatrial judge runs/latest`,
-		Args:    exactly(cobra.ExactArgs(1)),
+		Args:    exactly(cobra.ExactArgs(1), oneTrial),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := trial.Open(args[0]); err != nil {
+			before, err := trial.Open(args[0])
+			if err != nil {
 				return usage(err)
 			}
 			t, err := trial.Judge(args[0])
-			if err != nil {
+			if t == nil {
 				return err
 			}
 			text := report.Text{Color: report.Colored(os.Stdout), Verbose: verbose}
 			text.Write(cmd.OutOrStdout(), t)
+			for _, line := range changed(before, t) {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
+			if err != nil {
+				return err
+			}
 			return outcome(t.Outcome)
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
+}
+
+// changed says which verdicts are not what they were.
+func changed(before, now *folder.Trial) []string {
+	var lines []string
+	for i, e := range now.Experiments {
+		was := before.Experiments[i].Verdict
+		if was.Outcome != "" && was.Outcome != e.Verdict.Outcome {
+			lines = append(lines, fmt.Sprintf("changed: %s was %s, and is %s now",
+				report.Clean(e.Name), report.Clean(was.Called()), report.Clean(e.Verdict.Called())))
+		}
+	}
+	return lines
 }
 
 func newReport() *cobra.Command {
@@ -50,7 +73,7 @@ folder alone, and print the verdicts as they were given; seatrial judge gives
 new ones. It exits with 0 when the reports could be written, whatever the verdicts.`,
 		Example: `  seatrial report runs/latest
   seatrial report -v runs/20260314-150926`,
-		Args: exactly(cobra.ExactArgs(1)),
+		Args: exactly(cobra.ExactArgs(1), oneTrial),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := trial.Open(args[0])
 			if err != nil {

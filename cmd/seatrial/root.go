@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -99,6 +100,7 @@ What is tried is described in seatrial.yaml; seatrial schema tells its form.`,
 		return usage(fmt.Errorf("%s; see %s --help", text, c.CommandPath()))
 	})
 	root.SetVersionTemplate("seatrial {{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newSchema(),
 		newDoctor(), newAgent())
 	return root
@@ -107,13 +109,33 @@ What is tried is described in seatrial.yaml; seatrial schema tells its form.`,
 // ofParsing is how the flags' library tells of a value that it cannot read.
 var ofParsing = regexp.MustCompile(`strconv\.\w+: parsing .*: [a-z ]+$`)
 
-// exactly is cobra's rule for arguments, as wrong usage.
-func exactly(rule cobra.PositionalArgs) cobra.PositionalArgs {
+// exactly is cobra's rule for arguments, as wrong usage; want says what is wanted.
+func exactly(rule cobra.PositionalArgs, want string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := rule(c, args); err != nil {
-			return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
+		if rule(c, args) == nil {
+			return nil
 		}
-		return nil
+		got := "nothing"
+		if len(args) > 0 {
+			got = strconv.Quote(strings.Join(args, " "))
+		}
+		return usage(fmt.Errorf("%s wants %s, and was given %s; see %s --help", c.CommandPath(), want, got, c.CommandPath()))
+	}
+}
+
+// newHelp is cobra's command of that name, but that a topic which there is not is
+// wrong usage.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage(fmt.Errorf("there is no command %q; see seatrial --help", strings.Join(args, " ")))
+			}
+			return about.Help()
+		},
 	}
 }
 

@@ -61,7 +61,7 @@ bad file.`,
 	f.flags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
-	flags.IntVar(&f.attempts, "attempts", 3, "how `often` an experiment is run at most, to confirm a verdict")
+	flags.IntVar(&f.attempts, "attempts", 3, "`number` of times that an experiment is run at most, to confirm a verdict")
 	flags.BoolVar(&f.noConfirm, "no-confirm", false, "the same as --attempts 1")
 	f.allowFlag(cmd)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
@@ -84,7 +84,7 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	}
 	backend, err := backends.New(s.Environment, f.allowed)
 	if err != nil {
-		return usage(fmt.Errorf("--environment: %w", err))
+		return usage(err)
 	}
 	stdout := cmd.OutOrStdout()
 	show := newProgress(stdout, cmd.ErrOrStderr(), plans)

@@ -23,7 +23,7 @@ experiment file. Editors with a YAML language server complete and check files by
 		Example: `  seatrial schema > seatrial.schema.json
   seatrial schema experiment > experiment.schema.json`,
 		ValidArgs: []string{"subject", "experiment"},
-		Args:      exactly(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		Args:      exactly(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs), "subject or experiment"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind := "subject"
 			if len(args) > 0 {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,7 @@ func (c *choice) allowFlag(cmd *cobra.Command) {
 func (c *choice) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&c.file, "file", "f", "seatrial.yaml", "the subject `file`")
-	f.StringVar(&c.environment, "environment", "", "`where` it runs: "+strings.Join(backends.Names(), " or ")+
+	f.StringVar(&c.environment, "environment", "", "`backend` that it runs in: "+strings.Join(backends.Names(), " or ")+
 		" (default: as the subject says)")
 	f.StringSliceVar(&c.labels, "label", nil, "only experiments with one of these `labels`")
 	f.Uint64Var(&c.seed, "seed", 0, "`number` that all random draws come from; 0 draws one and prints it")
@@ -62,18 +64,40 @@ func (c *choice) complete(typed string) []string {
 	return out
 }
 
+// subject reads the subject file.
+func (c *choice) subject() (*subject.Subject, error) {
+	if c.file == "" {
+		return nil, errors.New("-f names no file; leave it out for seatrial.yaml")
+	}
+	if c.environment != "" {
+		if _, err := backends.New(c.environment, nil); err != nil {
+			return nil, fmt.Errorf("--environment: %w", err)
+		}
+	}
+	s, err := subject.Load(c.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s; name the subject file with -f, or write one "+
+			"(seatrial schema subject tells its form)", c.file)
+	}
+	return s, readable(c.file, err)
+}
+
+// readable says of a folder that was named in place of a file what to name.
+func readable(file string, err error) error {
+	if errors.Is(err, syscall.EISDIR) {
+		return fmt.Errorf("%s is a folder; name a file in it, such as %s", file, filepath.Join(file, "seatrial.yaml"))
+	}
+	return err
+}
+
 // all reads the subject and plans everything that there is to try on it.
 func (c *choice) all() (*subject.Subject, []experiments.Plan, error) {
 	if c.seed == 0 {
 		now := uint64(time.Now().UnixNano())
 		c.seed = rand.New(rand.NewPCG(now, now)).Uint64N(1_000_000) + 1 //nolint:gosec // a seed is no secret
 	}
-	s, err := subject.Load(c.file)
+	s, err := c.subject()
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no %s; name the subject file with -f, or write one "+
-				"(seatrial schema subject tells its form)", c.file)
-		}
 		return nil, nil, usage(err)
 	}
 	s.Environment = cmp.Or(c.environment, s.Environment)

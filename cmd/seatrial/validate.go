@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -40,7 +43,12 @@ are read too, and planned for it. It exits with 64 when there is a mistake.`,
 
 func validate(w io.Writer, file string) error {
 	b, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no %s; name the files to look at", file)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("%s is a folder; name the files in it: %s", file, filepath.Join(file, "*.yaml"))
+	case err != nil:
 		return fmt.Errorf("validate %s: %w", file, err)
 	}
 	var top map[string]any
