@@ -36,7 +36,7 @@ as seatrial run does.`,
 				return err
 			}
 			text := report.Text{Color: report.Colored(os.Stdout), Verbose: verbose}
-			text.Write(cmd.OutOrStdout(), t)
+			text.Write(readably(cmd.OutOrStdout()), t)
 			for _, line := range changed(before, t) {
 				fmt.Fprintln(cmd.OutOrStdout(), line)
 			}
@@ -83,7 +83,7 @@ new ones. It exits with 0 when the reports could be written, whatever the verdic
 				return err
 			}
 			text := report.Text{Color: report.Colored(os.Stdout), Verbose: verbose}
-			text.Write(cmd.OutOrStdout(), t)
+			text.Write(readably(cmd.OutOrStdout()), t)
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s, %s and %s\n", filepath.Join(t.Dir, folder.SummaryFile),
 				filepath.Join(t.Dir, folder.JUnitFile), filepath.Join(t.Dir, folder.ReportFile))
 			return err

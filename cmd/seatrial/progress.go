@@ -46,9 +46,17 @@ func newProgress(out, live io.Writer, plans []experiments.Plan) *progress {
 	}
 	return &progress{
 		length: length,
-		text:   newText(out), out: out, live: live, width: terminalWidth(live), total: len(plans),
+		text:   newText(out), out: readably(out), live: live, width: terminalWidth(live), total: len(plans),
 		statuses: map[string]runner.Status{}, phases: map[string]string{},
 	}
+}
+
+// readably is how text for people is written: on a terminal broken between words.
+func readably(w io.Writer) io.Writer {
+	if width := terminalWidth(w); width > 0 {
+		return report.Wrap(w, width)
+	}
+	return w
 }
 
 // terminalWidth is how many characters a line of the terminal has; zero when

@@ -100,7 +100,7 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	if t == nil {
 		return err
 	}
-	show.text.Summary(stdout, t)
+	show.text.Summary(show.out, t)
 	if err != nil {
 		return err
 	}

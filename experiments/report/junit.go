@@ -22,11 +22,15 @@ func JUnit(w io.Writer, t *folder.Trial) error {
 	for _, e := range t.Experiments {
 		suites.AddSuite(suite(t, e))
 	}
-	if t.Error != "" {
+	stopped := t.Error
+	if stopped == "" && t.Ended.IsZero() {
+		stopped = "the trial did not come to its end; seatrial judge judges what there is of it"
+	}
+	if stopped != "" {
 		s := junit.Testsuite{Name: "seatrial", Timestamp: timestamp(t.Started)}
 		s.AddTestcase(junit.Testcase{
 			Name: "trial", Classname: "seatrial",
-			Error: &junit.Result{Message: Clean(t.Error), Type: "error"},
+			Error: &junit.Result{Message: Clean(stopped), Type: "error"},
 		})
 		suites.AddSuite(s)
 	}
@@ -65,6 +69,8 @@ func verdictCase(e folder.Experiment) junit.Testcase {
 		c.Failure = r
 	case experiments.Inconclusive, experiments.NotTried:
 		c.Skipped = r
+	case "": // what stopped the trial is an error of its own
+		c.Skipped = &junit.Result{Message: "not run", Type: "not run"}
 	default:
 		c.Error = r
 	}

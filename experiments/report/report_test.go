@@ -76,16 +76,27 @@ func TestJUnitGolden(t *testing.T) {
 }
 
 func TestJUnitSaysWhatStoppedATrial(t *testing.T) {
-	var b bytes.Buffer
-	if err := JUnit(&b, &folder.Trial{Error: "build service: ./cmd/orders: no Go files"}); err != nil {
-		t.Fatal(err)
-	}
-	var read junit.Testsuites
-	if err := xml.Unmarshal(b.Bytes(), &read); err != nil {
-		t.Fatal(err)
-	}
-	if read.Errors != 1 || !strings.Contains(read.Suites[0].Testcases[0].Error.Message, "no Go files") {
-		t.Errorf("the error is not in it: %+v", read)
+	untried := []folder.Experiment{{Name: "crash", Title: "Two deaths"}}
+	for want, trial := range map[string]*folder.Trial{
+		"no Go files":  {Error: "build service: ./cmd/orders: no Go files", Experiments: untried},
+		"did not come": {Experiments: untried},
+	} {
+		var b, text bytes.Buffer
+		if err := JUnit(&b, trial); err != nil {
+			t.Fatal(err)
+		}
+		var read junit.Testsuites
+		if err := xml.Unmarshal(b.Bytes(), &read); err != nil {
+			t.Fatal(err)
+		}
+		if read.Errors != 1 || read.Skipped != 1 ||
+			!strings.Contains(read.Suites[1].Testcases[0].Error.Message, want) {
+			t.Errorf("the error %q is not in it: %+v", want, read)
+		}
+		Text{}.Write(&text, trial)
+		if !strings.Contains(text.String(), "- not run        crash") {
+			t.Errorf("what was not run is not told:\n%s", &text)
+		}
 	}
 }
 

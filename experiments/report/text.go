@@ -83,7 +83,11 @@ func findingColor(o detect.Outcome) string {
 // findings that did not hold, with what was measured and where it is seen.
 func (t Text) Verdict(w io.Writer, dir string, e folder.Experiment) {
 	outcome := e.Verdict.Outcome
-	mark := fmt.Sprintf("%s %-14s", outcomeMarks[outcome], Clean(e.Verdict.Called()))
+	sign, called := outcomeMarks[outcome], Clean(e.Verdict.Called())
+	if outcome == "" {
+		sign, called = "-", "not run"
+	}
+	mark := fmt.Sprintf("%s %-14s", sign, called)
 	took := ""
 	if e.Took > 0 {
 		took = Span(e.Took)
@@ -123,7 +127,7 @@ func brokenGuards(e folder.Experiment) []detect.Finding {
 // headline is what stands on the verdict's own line: its title while all is
 // well, else the reason; a reason that a finding below gives is not said twice.
 func (t Text) headline(e folder.Experiment) string {
-	if e.Verdict.Outcome == experiments.Passed && e.Title != "" {
+	if (e.Verdict.Outcome == experiments.Passed || e.Verdict.Outcome == "") && e.Title != "" {
 		return t.paint(faint, Clean(e.Title))
 	}
 	if e.Title != "" {
