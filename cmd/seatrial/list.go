@@ -25,7 +25,8 @@ every dependency of the subject that it can break: how long one run takes
 (without starting and stopping the environment), whom it breaks, its labels and
 the items of the production checklist that it speaks to.
 
-Those that use little of the processor (marked with ~) run two at a time.`,
+Those that use little of the processor (marked with ~) run two at a time. On a
+narrow terminal some columns are left out; seatrial list | cat shows all.`,
 		Example: `  seatrial list
   seatrial list --label quick
   seatrial list 'http-*' -f services/orders/seatrial.yaml`,
@@ -42,26 +43,31 @@ Those that use little of the processor (marked with ~) run two at a time.`,
 }
 
 func list(w io.Writer, plans []experiments.Plan) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "EXPERIMENT\tTIME\tBREAKS\tLABELS\tCHECKLIST\tTITLE")
+	kept := columnsFor(terminalWidth(w))
+	table := tabwriter.NewWriter(readably(w), 0, 0, 2, ' ', 0)
+	line := func(cells ...string) {
+		var shown []string
+		for _, column := range kept {
+			shown = append(shown, cells[column])
+		}
+		fmt.Fprintln(table, strings.Join(shown, "\t"))
+	}
+	line("EXPERIMENT", "TIME", "BREAKS", "LABELS", "CHECKLIST", "TITLE")
 	var total time.Duration
 	for i := range plans {
 		p := &plans[i]
-		if p.NotApplicable != "" {
-			fmt.Fprintf(table, "%s\t-\t-\t%s\t%s\tnot applicable: %s\n", p.Name,
-				dash(strings.Join(p.Experiment.Labels, ",")), dash(strings.Join(checklist(p), ",")),
-				report.Clean(p.NotApplicable))
-			continue
+		took, breaks, title := "-", "-", "not applicable: "+p.NotApplicable
+		if p.NotApplicable == "" {
+			length := p.Duration()
+			total += length
+			took, breaks, title = report.Span(length.Round(time.Second/10)), dash(strings.Join(targetKinds(p), ",")),
+				p.Experiment.Title
+			if p.Experiment.Processor == "low" {
+				took = "~" + took
+			}
 		}
-		length := p.Duration()
-		total += length
-		mark := ""
-		if p.Experiment.Processor == "low" {
-			mark = "~"
-		}
-		fmt.Fprintf(table, "%s\t%s%s\t%s\t%s\t%s\t%s\n", p.Name, mark, report.Span(length.Round(time.Second/10)),
-			dash(strings.Join(targetKinds(p), ",")), dash(strings.Join(p.Experiment.Labels, ",")),
-			dash(strings.Join(checklist(p), ",")), report.Clean(p.Experiment.Title))
+		line(p.Name, took, breaks, dash(strings.Join(p.Experiment.Labels, ",")),
+			dash(strings.Join(checklist(p), ",")), report.Clean(title))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -69,6 +75,21 @@ func list(w io.Writer, plans []experiments.Plan) error {
 	_, err := fmt.Fprintf(w, "\n%s one after the other, without environments and second attempts\n", report.Span(total))
 	return err
 }
+
+// columnsFor are the columns of the list that a terminal has room for; zero: no
+// terminal, and all of them.
+func columnsFor(width int) []int {
+	switch {
+	case width == 0 || width >= wideTerminal:
+		return []int{0, 1, 2, 3, 4, 5}
+	case width >= wideTerminal/2:
+		return []int{0, 1, 2, 5}
+	}
+	return []int{0, 1, 5}
+}
+
+// wideTerminal is a terminal, in characters, on which the whole list can be read.
+const wideTerminal = 200
 
 func dash(s string) string {
 	if s == "" {

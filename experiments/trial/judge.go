@@ -100,7 +100,7 @@ func Judge(dir string) (*folder.Trial, error) {
 // written.
 func rejudge(t *folder.Trial, e *folder.Experiment) error {
 	if len(e.Runs) == 0 {
-		if e.Verdict.Outcome == "" {
+		if e.Verdict.Outcome == "" && t.Error == "" {
 			e.Verdict.Outcome, e.Verdict.Reason = experiments.Aborted, "the trial was ended before this was tried"
 		}
 		return nil

@@ -242,6 +242,11 @@ func TestPrepareThatFailsStopsTheTrial(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), "syntax error") {
 		t.Errorf("the summary does not say why: %v\n%s", err, b)
 	}
+	again, err := Judge(got.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectOutcomes(t, again, map[string]experiments.Outcome{"": experiments.Error, "one": ""})
 }
 
 func TestInterruptedTrial(t *testing.T) {
