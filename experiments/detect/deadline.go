@@ -16,7 +16,8 @@ import (
 // than that, unanswered when our own client gave up past the promise, or a call
 // held open for more than twice the promise is a violation.
 //
-// How late the generator was counts against holding, and not for a violation.
+// A fault that hangs for less than the promise, and the slack, can make nobody
+// wait for longer, and leaves it unknown. How late the generator was counts against holding, and not for a violation.
 // Errors other than 502, 503 and 504 in time are a remark.
 type Deadline struct {
 	// Within is the longest a caller waits for an answer of any kind. Zero: the
@@ -75,6 +76,7 @@ func (d *Deadline) Detect(j journal.Journal) Finding {
 	m.limit = m.within + d.Slack
 	m.asked(j, s, d.Attack, routes)
 	m.called(j, s)
+	m.short = shortHang(j, s, on, m.limit)
 	f.Quantities = m.quantities()
 	f.Evidence = m.evidence()
 	return m.judge(f, s, max(1, d.MinSamples))
@@ -92,7 +94,8 @@ type deadlineMeasure struct {
 	failures      int
 	longest       time.Duration // by the due instant
 	longestRaw    time.Duration
-	answers       tally // statuses that a caller cannot act on
+	answers       tally  // statuses that a caller cannot act on
+	short         string // why nobody could be made to wait; empty where somebody could
 	worst         []Evidence
 
 	calls, held, callLate, callBroken int
@@ -130,18 +133,34 @@ func (m *deadlineMeasure) asked(j journal.Journal, s span, attack string, routes
 	}
 }
 
-// called looks at how long the service held its calls to the dependency. A call
-// that the stub ended early, or the recording's end, says nothing.
+// hangs are the kinds of faults that keep callers waiting for as long as they are
+// in force.
+var hangs = []string{"hang", "stalled_body", "blackhole", "connect_blackhole", "pause", "table_lock"}
+
+// shortHang says which fault hung for less than the limit; empty when none did.
+func shortHang(j journal.Journal, s span, on string, limit time.Duration) string {
+	for _, step := range j.Steps() {
+		w, ok := carriedOut(step)
+		switch {
+		case step.Class != "fault" || !slices.Contains(hangs, step.Action) || on != "" && step.Target != on:
+		case ok && w.To != 0 && s.contains(w.From) && w.Length() < limit:
+			return fmt.Sprintf("step %q hung for only %v, so that nobody could be kept waiting for longer than %v: have it "+
+				"last for longer", step.Name, brief(w.Length()), limit)
+		}
+	}
+	return ""
+}
+
+// called looks at how long the service held its calls to the dependency. One that
+// it held until the stub cut it, as what hung was taken back, or until the
+// recording ended, it would have held for longer.
 func (m *deadlineMeasure) called(j journal.Journal, s span) {
 	for _, a := range arrivals(j, m.on) {
 		if !s.contains(a.at) {
 			continue
 		}
 		m.calls++
-		held := max(a.call.HungUpAfter, a.call.Answered)
-		if a.call.Open {
-			held = max(held, a.call.Age)
-		}
+		held := max(a.call.HungUpAfter, a.call.Answered, a.call.Age)
 		if held > m.longestCall {
 			m.longestCall = held
 			m.worstCall = []Evidence{a.evidence("held for %s (hung up: %s)", brief(held), strconv.FormatBool(a.call.HungUp))}
@@ -199,6 +218,8 @@ func (m *deadlineMeasure) judge(f Finding, s span, need int) Finding {
 	case m.cutShort > 0:
 		return f.unknown("%s; but our own client gave up on %d of them before that: give the traffic a timeout of more than "+
 			"%v", said, m.cutShort, m.limit)
+	case m.short != "":
+		return f.unknown("%s; but %s", said, m.short)
 	case m.late+m.callLate > 0:
 		return f.unknown("%s; %d answers and %d calls took longer than that, but less than twice as long: too close to "+
 			"tell from this machine's noise", said, m.late, m.callLate)

@@ -103,3 +103,40 @@ func TestDeadlineOpenCalls(t *testing.T) {
 		expect(t, (&Deadline{Slack: 500 * ms, MinSamples: 20}).Detect(m), want)
 	}
 }
+
+// A call that is held until what hung is taken back would have been held for
+// longer: a handler that has answered, and forgotten its call.
+func TestDeadlineOfCallsThatWereCut(t *testing.T) {
+	for _, tt := range []struct {
+		age  time.Duration
+		want Outcome
+		says string
+	}{
+		{5 * time.Second, Held, "held for 5s at most"},
+		{6 * time.Second, Unknown, "too close to tell"},
+		{10100 * ms, Violated, "end them with their caller's context"},
+	} {
+		m := hanging(2*time.Second, 0, nil)
+		c := journal.Call{Method: "POST", Path: "/charge", BodyRead: true, Fault: "hang", Age: tt.age}
+		m.Record(journal.Entry{At: faultFrom + 1, On: "payments", Body: c})
+		expect(t, (&Deadline{Slack: 500 * ms, MinSamples: 20}).Detect(m), tt.want, tt.says)
+	}
+}
+
+// A hang that is shorter than the promise shows nothing of a deadline.
+func TestDeadlineNeedsALongHang(t *testing.T) {
+	promised := func(within time.Duration, action string) *journal.Memory {
+		m := fixture(func(h *journal.Header) { h.Promises.AnswersWithin, h.Method[0].Action = within, action })
+		step(m, 0, faultFrom, faultTo)
+		load(m, func(_ int, r *journal.Request) {
+			if r.Route == "pay" && inFault(r.Due) {
+				fail(r, 504, 2*time.Second)
+			}
+		})
+		return m
+	}
+	d := &Deadline{Slack: 500 * ms, MinSamples: 20}
+	expect(t, d.Detect(promised(9500*ms, "hang")), Held)
+	expect(t, d.Detect(promised(9600*ms, "hang")), Unknown, `step "hang" hung for only 10s`, "longer than 10.1s")
+	expect(t, d.Detect(promised(time.Minute, "outage")), Held)
+}
