@@ -39,10 +39,16 @@ const mainJob = 12 * time.Minute
 
 // TestOrdersOnPgxpool tries the reference service on pgx's own pool with what
 // happens to databases, where SEATRIAL_LONG is set.
-func TestOrdersOnPgxpool(t *testing.T) {
+func TestOrdersOnPgxpool(t *testing.T) { ordersOn(t, "pgxpool") }
+
+// TestOrdersOnLibpq does the same with lib/pq as the driver of database/sql.
+func TestOrdersOnLibpq(t *testing.T) { ordersOn(t, "libpq") }
+
+func ordersOn(t *testing.T, pool string) {
+	t.Helper()
 	if os.Getenv("SEATRIAL_LONG") == "" {
 		t.Skip("a second trial of the service takes minutes: SEATRIAL_LONG=1")
 	}
-	suites.Run(t, "../testdata/orders/seatrial-pgxpool.yaml", suites.Out(filepath.Join(moduleRoot, "runs", "pgxpool")),
+	suites.Run(t, "../testdata/orders/seatrial-"+pool+".yaml", suites.Out(filepath.Join(moduleRoot, "runs", pool)),
 		suites.Only("pool-exhausted", "postgres-*", "transactions", "serialization", "failover", "crash-cycles"))
 }

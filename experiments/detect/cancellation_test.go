@@ -160,10 +160,10 @@ func poolFull(n int) *journal.Memory {
 	m := fixture(func(h *journal.Header) { h.Target = "db" })
 	step(m, 0, faultFrom, faultTo)
 	for i := range n {
-		r := journal.Request{Seq: uint64(i), Attack: "leavers", Route: "list", Due: faultFrom.Add(time.Duration(i+1) * 50 * ms)}
-		r.Sent, r.Done = r.Due, r.Due.Add(200*ms)
+		due := faultFrom.Add(time.Duration(i+1) * 50 * ms)
+		r := journal.Request{Seq: uint64(i), Attack: "leavers", Route: "list", Due: due, Sent: due, Done: due.Add(200 * ms)}
 		if r.Err, r.Canceled = journal.ErrCanceled, true; i >= 20 {
-			r.Err, r.Canceled, r.Code, r.Done = "", false, 503, r.Due.Add(ms)
+			r.Err, r.Canceled, r.Code, r.Done = "", false, 503, due.Add(ms)
 		}
 		m.Request(r)
 	}

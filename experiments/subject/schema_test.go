@@ -32,6 +32,7 @@ func TestSchemaTakesWhatTheDecoderTakes(t *testing.T) {
 	s := yamlfiletest.Compile(t, Schema())
 	for _, file := range []string{
 		"testdata/sample.yaml", "../../testdata/orders/seatrial.yaml", "../../testdata/orders/seatrial-pgxpool.yaml",
+		"../../testdata/orders/seatrial-libpq.yaml",
 	} {
 		b, err := os.ReadFile(file)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/seatrial/seatrial/testdata/orders/internal/telemetry"
 )
 
-// database keeps the orders, on either pool.
+// database keeps the orders, on any of the pools.
 type database interface {
 	orders.Store
 	health.Pinger
@@ -24,8 +24,12 @@ type database interface {
 func openDatabase(
 	ctx context.Context, cfg config.Service, name string, limits store.Limits, observe telemetry.Observer,
 ) (database, error) {
-	if cfg.Pool == config.PoolPgx {
-		return store.OpenPool(ctx, cfg.DatabaseURL.Reveal(), name, limits, observe)
+	switch url := cfg.DatabaseURL.Reveal(); cfg.Pool {
+	case config.PoolPgx:
+		return store.OpenPool(ctx, url, name, limits, observe)
+	case config.PoolPQ:
+		return store.OpenPQ(url, name, limits, observe)
+	default:
+		return store.Open(url, name, limits, observe)
 	}
-	return store.Open(cfg.DatabaseURL.Reveal(), name, limits, observe)
 }

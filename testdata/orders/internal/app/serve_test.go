@@ -88,6 +88,7 @@ func eventually(t *testing.T, url string, want int) {
 func TestServeWithoutDependencies(t *testing.T) {
 	for pool, metric := range map[string]string{
 		config.PoolSQL: "go_sql_max_open_connections", config.PoolPgx: "pgxpool_max_conns",
+		config.PoolPQ: "go_sql_max_open_connections",
 	} {
 		t.Run(pool, func(t *testing.T) { testWithoutDependencies(t, pool, metric) })
 	}

@@ -7,14 +7,23 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seatrial/seatrial/testdata/orders/internal/config"
 )
 
-var update = flag.Bool("update", false, "write seatrial-pgxpool.yaml anew")
+var update = flag.Bool("update", false, "write the subject files of the other pools anew")
 
-// TestPoolSubject holds the subject file of the service on pgx's pool to being
-// the other one in all but the pool.
-func TestPoolSubject(t *testing.T) {
-	const from, to = "../../seatrial.yaml", "../../seatrial-pgxpool.yaml"
+// TestPoolSubjects holds the subject files of the service on other pools to being
+// seatrial.yaml in all but the pool.
+func TestPoolSubjects(t *testing.T) {
+	for pool, on := range map[string]string{config.PoolPgx: "pgx's own pool", config.PoolPQ: "database/sql with lib/pq"} {
+		t.Run(pool, func(t *testing.T) { testPoolSubject(t, pool, on) })
+	}
+}
+
+func testPoolSubject(t *testing.T, pool, on string) {
+	const from = "../../seatrial.yaml"
+	to := "../../seatrial-" + pool + ".yaml"
 	b, err := os.ReadFile(from)
 	if err != nil {
 		t.Fatal(err)
@@ -23,11 +32,11 @@ func TestPoolSubject(t *testing.T) {
 	for _, change := range [][2]string{
 		{
 			"# The reference service on trial.\n",
-			"# The reference service on pgx's own pool. In all else it is seatrial.yaml, of which it is made:\n" +
+			"# The reference service on " + on + ". In all else it is seatrial.yaml, of which it is made:\n" +
 				"# go test ./testdata/orders/internal/app -update\n",
 		},
-		{"\nname: orders\n", "\nname: orders-pgxpool\n"},
-		{"    ORDERS_DB_CONN_LIFETIME:", "    ORDERS_DB_POOL: pgxpool\n    ORDERS_DB_CONN_LIFETIME:"},
+		{"\nname: orders\n", "\nname: orders-" + pool + "\n"},
+		{"    ORDERS_DB_CONN_LIFETIME:", "    ORDERS_DB_POOL: " + pool + "\n    ORDERS_DB_CONN_LIFETIME:"},
 	} {
 		if strings.Count(want, change[0]) != 1 {
 			t.Fatalf("%s has %q %d times, and must have it once", from, change[0], strings.Count(want, change[0]))

@@ -24,7 +24,7 @@ type Service struct {
 	Clients     []Client // who may call /v1, and how often
 
 	MaxConcurrent  int           // requests being worked on at a time
-	Pool           string        // of connections to the database: [PoolSQL] or [PoolPgx]
+	Pool           string        // of connections to the database: [PoolSQL], [PoolPgx] or [PoolPQ]
 	MaxOpenConns   int           // connections to the database
 	ConnLifetime   time.Duration // age at which a connection is replaced
 	RequestTimeout time.Duration // from the first byte of work to the answer
@@ -35,8 +35,9 @@ type Service struct {
 
 // What keeps the connections to the database.
 const (
-	PoolSQL = "sql"     // database/sql
+	PoolSQL = "sql"     // database/sql, with pgx as its driver
 	PoolPgx = "pgxpool" // pgx's own
+	PoolPQ  = "libpq"   // database/sql, with lib/pq as its driver
 )
 
 // Migration is the configuration of "orders migrate".
@@ -100,7 +101,7 @@ func Serve(lookup Lookup) (Service, error) {
 		PaymentsURL:    r.url("ORDERS_PAYMENTS_URL", "http", "https"),
 		Clients:        r.clients("ORDERS_API_TOKEN"),
 		MaxConcurrent:  r.number("ORDERS_MAX_CONCURRENT", 20, 1, 1000),
-		Pool:           r.choice("ORDERS_DB_POOL", PoolSQL, PoolPgx),
+		Pool:           r.choice("ORDERS_DB_POOL", PoolSQL, PoolPgx, PoolPQ),
 		MaxOpenConns:   r.number("ORDERS_DB_MAX_OPEN", 10, 1, 100),
 		ConnLifetime:   r.duration("ORDERS_DB_CONN_LIFETIME", 10*time.Minute, time.Second, 24*time.Hour),
 		RequestTimeout: r.duration("ORDERS_REQUEST_TIMEOUT", 2*time.Second, 100*time.Millisecond, time.Minute),

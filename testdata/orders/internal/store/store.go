@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,22 +44,32 @@ func Open(url, name string, limits Limits, observe telemetry.Observer) (*Postgre
 		return nil, errURL
 	}
 	prepare(cfg, name)
+	return &Postgres{db: pooled(stdlib.OpenDB(*cfg), limits), limits: limits, observe: observe}, nil
+}
 
-	db := stdlib.OpenDB(*cfg)
+// pooled holds a pool to its limits.
+func pooled(db *sql.DB, limits Limits) *sql.DB {
 	db.SetMaxOpenConns(limits.MaxOpen)
 	db.SetMaxIdleConns(limits.MaxOpen) // as many as are open: no churn under load
 	db.SetConnMaxLifetime(limits.Lifetime)
 	db.SetConnMaxIdleTime(2 * time.Minute)
-	return &Postgres{db: db, limits: limits, observe: observe}, nil
+	return db
 }
 
 // prepare is what every connection of the service is opened with.
 func prepare(cfg *pgx.ConnConfig, name string) {
 	cfg.ConnectTimeout = 2 * time.Second
-	cfg.RuntimeParams["application_name"] = name
-	// The last line of defence, for what a cancelled context did not end.
-	cfg.RuntimeParams["statement_timeout"] = "15s"
-	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"
+	maps.Copy(cfg.RuntimeParams, settings(name))
+}
+
+// settings are those of the service's sessions.
+func settings(name string) map[string]string {
+	return map[string]string{
+		"application_name": name,
+		// The last line of defence, for what a cancelled context did not end.
+		"statement_timeout":                   "15s",
+		"idle_in_transaction_session_timeout": "15s",
+	}
 }
 
 // Watch adds the pool's statistics to the metrics.

@@ -96,10 +96,11 @@ type keeper interface {
 	Close() error
 }
 
-// forms are the store on database/sql and on pgx's own pool.
+// forms are the store on database/sql with either driver and on pgx's own pool.
 var forms = map[string]func(t *testing.T, url string, limits Limits) keeper{
 	"database/sql": func(t *testing.T, url string, limits Limits) keeper { return open(t, url, limits) },
 	"pgxpool":      func(t *testing.T, url string, limits Limits) keeper { return openPool(t, url, limits) },
+	"lib/pq":       func(t *testing.T, url string, limits Limits) keeper { return openPQ(t, url, limits) },
 }
 
 func eachForm(t *testing.T, f func(t *testing.T, open func(*testing.T, string, Limits) keeper)) {
@@ -126,6 +127,7 @@ func TestStore(t *testing.T) {
 		t.Run("full pool", func(t *testing.T) { testFullPool(t, open, server) })
 		t.Run("sessions", func(t *testing.T) { testSessions(t, p, server) })
 		t.Run("terminated", func(t *testing.T) { testTerminated(t, p, server) })
+		t.Run("silence", func(t *testing.T) { testSilence(t, open, server) })
 		t.Run("drill", func(t *testing.T) { testDrill(t, open, server) })
 	})
 }
@@ -157,6 +159,16 @@ func open(t *testing.T, url string, limits Limits) *Postgres {
 func openPool(t *testing.T, url string, limits Limits) *Pool {
 	t.Helper()
 	p, err := OpenPool(t.Context(), url, "store-test", limits, func(string, string, string, time.Duration) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func openPQ(t *testing.T, url string, limits Limits) *Postgres {
+	t.Helper()
+	p, err := OpenPQ(url, "store-test", limits, func(string, string, string, time.Duration) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,7 +471,8 @@ func TestWithoutDatabase(t *testing.T) {
 	const unreadable = "postgres://u:hunter2@:x/"
 	_, err := Open(unreadable, "n", Limits{}, nil)
 	_, errOfPool := OpenPool(t.Context(), unreadable, "n", Limits{}, nil)
-	for _, err := range []error{err, errOfPool} {
+	_, errOfPQ := OpenPQ(unreadable, "n", Limits{}, nil)
+	for _, err := range []error{err, errOfPool, errOfPQ} {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("got %v, want an error without the password", err)
 		}
