@@ -163,6 +163,9 @@ func (e *Environment) planServer(s *server, port int, m maker, o order) error {
 // included.
 const startWithin = 60 * time.Second
 
+// askEvery is how often what was started is asked whether it answers.
+const askEvery = 5 * time.Millisecond
+
 // run starts the container and returns when the server in it answers.
 func (s *server) run(ctx context.Context) error {
 	p, err := s.Launch(ctx, func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
@@ -175,24 +178,10 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin,
-		fmt.Errorf("it does not answer after %v", startWithin))
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := s.answers(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.Done():
-			return fmt.Errorf("%s: its container %s%s", s.Target, p.Exit(), fleet.Printed(s.lines))
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: %w%s", s.Target, context.Cause(ctx), err, fleet.Printed(s.lines))
-		case <-tick.C:
-		}
+	if err := fleet.Await(ctx, p, "its container", startWithin, askEvery, s.answers); err != nil {
+		return fmt.Errorf("%s: %w%s", s.Target, err, fleet.Printed(s.lines))
 	}
+	return nil
 }
 
 // stopWithin is how long a dependency has to end before it is killed.

@@ -101,18 +101,10 @@ func toxiproxy(ctx context.Context, image string, opts ...testcontainers.Contain
 
 // open waits for the API and makes the proxy.
 func (p *plainProxy) open(ctx context.Context, api *ports.Lease, r *run, listen, upstream string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("it does not answer after %v", startWithin))
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !answersHTTP(ctx, "http://"+api.Address()+"/version") {
-		select {
-		case <-r.Done():
-			return fmt.Errorf("its container %s", r.Exit())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
+	if err := fleet.Await(ctx, r, "its container", startWithin, askEvery, func(ctx context.Context) error {
+		return answersHTTP(ctx, "http://"+api.Address()+"/version")
+	}); err != nil {
+		return err
 	}
 	return within(ctx, func() error {
 		_, err := p.api.CreateProxy(p.name, listen, upstream)
@@ -120,17 +112,20 @@ func (p *plainProxy) open(ctx context.Context, api *ports.Lease, r *run, listen,
 	})
 }
 
-func answersHTTP(ctx context.Context, url string) bool {
+func answersHTTP(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return false
+		return err
 	}
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return err
 	}
-	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	if resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s answered %s", url, resp.Status)
+	}
+	return errors.Join(err, resp.Body.Close())
 }
 
 // wedgedAfter is how long Toxiproxy's API may take; healthy, it answers within

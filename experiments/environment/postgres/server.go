@@ -176,24 +176,17 @@ func (s *Server) start(ctx context.Context) error {
 
 // await asks the server until it answers.
 func (s *Server) await(ctx context.Context, p fleet.Process) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin,
-		fmt.Errorf("the server does not answer after %v", startWithin))
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	err := fleet.Await(ctx, p, "the server", startWithin, 5*time.Millisecond, func(ctx context.Context) error {
 		c, err := s.connect(ctx, Superuser, "template1")
-		if err == nil {
-			return c.Close(ctx)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-p.Done():
-			return fmt.Errorf("the server %s: %s", p.Exit(), last(s.lines.Tail(), "it printed nothing"))
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case <-tick.C:
-		}
+		return c.Close(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, last(s.lines.Tail(), "it printed nothing"))
 	}
+	return nil
 }
 
 // noteSharedMemory tells who wants to know which segment the server made.

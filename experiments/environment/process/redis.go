@@ -47,23 +47,12 @@ func (r *redisServer) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, redisStartWithin,
-		fmt.Errorf("the server does not answer after %v", redisStartWithin))
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if fleet.PingRedis(ctx, r.address()) == nil {
-			return nil
-		}
-		select {
-		case <-p.Done():
-			return fmt.Errorf("%s: redis-server %s%s", r.Target, p.Exit(), fleet.Printed(r.lines))
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", r.Target, context.Cause(ctx))
-		case <-tick.C:
-		}
+	if err := fleet.Await(ctx, p, "redis-server", redisStartWithin, 2*time.Millisecond, func(ctx context.Context) error {
+		return fleet.PingRedis(ctx, r.address())
+	}); err != nil {
+		return fmt.Errorf("%s: %w%s", r.Target, err, fleet.Printed(r.lines))
 	}
+	return nil
 }
 
 // Restart ends the server and starts it again, empty, on the same port.
