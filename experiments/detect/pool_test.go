@@ -154,7 +154,10 @@ func TestPoolBound(t *testing.T) {
 			"no metric tells",
 		},
 		{"metric does not move", 10, 1, 503, stuck("replica-1", "replica-2"), Violated, "did not move"},
-		{"one replica's metric does not move", 10, 1, 503, stuck("replica-2"), Violated, "did not move while the table was locked (3s to 13s) at replica-2"},
+		{
+			"one replica's metric does not move", 10, 1, 503, stuck("replica-2"), Violated,
+			"did not move while the table was locked (3s to 13s) at replica-2",
+		},
 		{"one replica not exhausted", 10, 1, 503, func(m *made) {
 			replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
 				a.Backends = slices.DeleteFunc(a.Backends, func(b journal.Backend) bool { return b.PID%2 == 1 && b.PID > 5 })

@@ -55,7 +55,7 @@ func withPQ(t *testing.T, options string) *pqStage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.DB.Close() })
+	t.Cleanup(func() { _ = s.Close() })
 	s.SetMaxOpenConns(1)
 	s.exec("DROP TABLE IF EXISTS kept; CREATE TABLE kept (id int, note text)")
 	s.forget()
