@@ -103,26 +103,10 @@ func (s *stage) goroutines(t *testing.T) int {
 	return least
 }
 
-func superviseAgent(t *testing.T, c agent.Config, rec *journal.Memory) *agent.Agent {
-	t.Helper()
-	a, err := agent.Supervise(t.Context(), agenttest.Launcher{}, c, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := a.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return a
-}
-
 // httpStage is an HTTP stub with a service that calls it.
 func httpStage(t *testing.T) *stage {
 	rec := journal.NewMemory(journal.Header{})
-	a := superviseAgent(t, agent.Config{
+	a := agenttest.Supervise(t, agent.Config{
 		Trial: "t1", Seed: 1,
 		Proxies: []agent.ProxyConfig{{Name: "payments", Kind: "http", Listen: "127.0.0.1:0"}},
 		Stubs: []agent.StubConfig{{Name: "payments", Listen: "127.0.0.1:0", Routes: []subject.Route{
@@ -239,7 +223,7 @@ func wireStage(t *testing.T) *stage { return databaseStage(t, &agent.WireConfig{
 func databaseStage(t *testing.T, wire *agent.WireConfig) *stage {
 	upstream := postgrestest.Start(t)
 	rec := journal.NewMemory(journal.Header{})
-	a := superviseAgent(t, agent.Config{Trial: "t1", Run: "r1", Proxies: []agent.ProxyConfig{
+	a := agenttest.Supervise(t, agent.Config{Trial: "t1", Run: "r1", Proxies: []agent.ProxyConfig{
 		{Name: "db", Kind: "postgres", Listen: "127.0.0.1:0", Upstream: upstream, Wire: wire},
 	}}, rec)
 	dsn := func(user, address string) string {

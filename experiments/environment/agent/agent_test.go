@@ -45,21 +45,7 @@ func start(t *testing.T, c agent.Config) (*agent.Agent, *journal.Memory) {
 func startFor(t testing.TB, c agent.Config) (*agent.Agent, *journal.Memory) {
 	t.Helper()
 	rec := journal.NewMemory(journal.Header{})
-	a, err := agent.Supervise(t.Context(), agenttest.Launcher{}, c, rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := a.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := a.Stop(ctx); err != nil {
-			t.Errorf("second stop: %v", err)
-		}
-	})
-	return a, rec
+	return agenttest.Supervise(t, c, rec), rec
 }
 
 // stubConfig is a trial with one stub behind its proxy.

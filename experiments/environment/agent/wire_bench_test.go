@@ -36,16 +36,12 @@ func BenchmarkWireThroughput(b *testing.B) {
 		pgbench = slices.Max(found)
 	}
 	bench(b, pgbench, upstream, "-i", "-q")
-	a, err := agent.Supervise(b.Context(), agenttest.Launcher{}, agent.Config{
+	a := agenttest.Supervise(b, agent.Config{
 		Trial: "bench", Proxies: []agent.ProxyConfig{
 			{Name: "plain", Kind: "postgres", Listen: "127.0.0.1:0", Upstream: upstream},
 			{Name: "tapped", Kind: "postgres", Listen: "127.0.0.1:0", Upstream: upstream, Wire: &agent.WireConfig{}},
 		},
 	}, discard{journal.NewMemory(journal.Header{})})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer a.Stop(b.Context())
 	shake := a.Handshake()
 	var plain, tapped, ratio []float64
 	for range benchTurns * b.N {

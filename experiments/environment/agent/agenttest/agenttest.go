@@ -10,8 +10,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"testing"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/journal"
 )
 
 // hostVariable makes a test binary an agent.
@@ -27,6 +30,26 @@ func Host() bool {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return true
+}
+
+// Supervise starts an agent that is stopped when the test is over.
+func Supervise(t testing.TB, c agent.Config, rec journal.Recorder) *agent.Agent {
+	t.Helper()
+	a, err := agent.Supervise(t.Context(), Launcher{}, c, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := a.Stop(ctx); err != nil {
+			t.Errorf("second stop: %v", err)
+		}
+	})
+	return a
 }
 
 // Launcher launches the test binary as an agent.
