@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,24 +68,12 @@ func triggersOn(s *snare, tables []string) []string {
 
 // body takes the two locks at the first attempt.
 func (*Deadlock) body(s *snare) string {
-	const body = `
-DECLARE
-  n bigint;
-BEGIN
-  IF current_setting('seatrial.let', true) = pg_current_xact_id()::text THEN
-    RETURN NULL;
+	const then = `  IF n = 1 THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('%[1]s', 2));
+    PERFORM pg_advisory_xact_lock(hashtextextended('%[1]s', 1));
   END IF;
-  n := nextval('%[1]s');
-  %[2]s
-  IF n = 1 THEN
-    PERFORM pg_advisory_xact_lock(hashtextextended('%[3]s', 2));
-    PERFORM pg_advisory_xact_lock(hashtextextended('%[3]s', 1));
-  END IF;
-  PERFORM set_config('seatrial.let', pg_current_xact_id()::text, true);
-  RETURN NULL;
-END`
-	quoted := func(text string) string { return strings.ReplaceAll(text, "'", "''") }
-	return fmt.Sprintf(body, quoted(s.in("attempts")), s.note(), quoted(s.name))
+  `
+	return s.body(fmt.Sprintf(then, quoted(s.name)) + letThrough)
 }
 
 // searchAfter is when PostgreSQL searches for the deadlock, counted from the

@@ -102,26 +102,13 @@ func (f *RefuseWrites) code(n int64) string {
 	return f.Codes[(n-1)/row%int64(len(f.Codes))]
 }
 
-// body is the trigger's function. An attempt is a transaction: that it was let
-// through is remembered in a setting that ends with it.
+// body lets one attempt through after so many, and refuses the others.
 func (f *RefuseWrites) body(s *snare) string {
-	const body = `
-DECLARE
-  n bigint;
-BEGIN
-  IF current_setting('seatrial.let', true) = pg_current_xact_id()::text THEN
-    RETURN NULL;
+	const then = `  IF %[1]d > 0 AND n %% %[2]d = 0 THEN
+    %[3]s
   END IF;
-  n := nextval('%[1]s');
-  %[2]s
-  IF %[3]d > 0 AND n %% %[4]d = 0 THEN
-    PERFORM set_config('seatrial.let', pg_current_xact_id()::text, true);
-    RETURN NULL;
-  END IF;
-  RAISE EXCEPTION 'refused by a sea trial' USING ERRCODE = (ARRAY['%[5]s'])[1 + ((n - 1) / %[4]d) %% %[6]d];
-END`
-	return fmt.Sprintf(body, strings.ReplaceAll(s.in("attempts"), "'", "''"), s.note(), f.Refuse, f.Refuse+1,
-		strings.Join(f.Codes, "', '"), len(f.Codes))
+  RAISE EXCEPTION 'refused by a sea trial' USING ERRCODE = (ARRAY['%[4]s'])[1 + ((n - 1) / %[2]d) %% %[5]d];`
+	return s.body(fmt.Sprintf(then, f.Refuse, f.Refuse+1, letThrough, strings.Join(f.Codes, "', '"), len(f.Codes)))
 }
 
 func (f *RefuseWrites) triggers(s *snare, tables []string) []string {

@@ -34,6 +34,17 @@ func plainDatabase(t *testing.T) plain {
 	return plain{dsn("postgres"), dsn("app_service")}
 }
 
+// connect is the service's connection.
+func (p plain) connect(t *testing.T) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), p.service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
 func TestRefuseWritesValidates(t *testing.T) {
 	for name, edit := range map[string]func(*faults.RefuseWrites){
 		"codes":  func(f *faults.RefuseWrites) { f.Codes = nil },
@@ -101,11 +112,7 @@ func TestRefuseWritesCounts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn, err := pgx.Connect(t.Context(), db.service)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(context.Background()) }()
+			conn := db.connect(t)
 			var got []string
 			for range 5 {
 				code, late := write(t, conn)
@@ -178,11 +185,7 @@ func TestDeadlockIsReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), db.service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
+	conn := db.connect(t)
 	var got []string
 	for range 3 {
 		code, _ := write(t, conn)

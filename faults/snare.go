@@ -111,8 +111,33 @@ func (s *snare) note() string {
 	return fmt.Sprintf(`IF n <= %d THEN
     PERFORM setval(format('%s', n)::regclass,
       ((extract(epoch FROM clock_timestamp()) * 1e6)::bigint - %d) * 4194304 + pg_backend_pid() + 1);
-  END IF;`, slots, strings.ReplaceAll(s.in("slot_%s"), "'", "''"), s.began)
+  END IF;`, slots, quoted(s.in("slot_%s")), s.began)
 }
+
+// quoted is text within a literal of SQL.
+func quoted(text string) string { return strings.ReplaceAll(text, "'", "''") }
+
+// body is that of the trigger's function, with what becomes of attempt n. An
+// attempt is a transaction: that it was let through is remembered in a setting
+// that ends with it.
+func (s *snare) body(then string) string {
+	const body = `
+DECLARE
+  n bigint;
+BEGIN
+  IF current_setting('seatrial.let', true) = pg_current_xact_id()::text THEN
+    RETURN NULL;
+  END IF;
+  n := nextval('%s');
+  %s
+%s
+END`
+	return fmt.Sprintf(body, quoted(s.in("attempts")), s.note(), then)
+}
+
+// letThrough is the statements that let an attempt through.
+const letThrough = `PERFORM set_config('seatrial.let', pg_current_xact_id()::text, true);
+  RETURN NULL;`
 
 // function makes the trigger's function. It runs with our rights, so that the
 // service's role needs none on what is in the schema.
@@ -129,7 +154,7 @@ func (s *snare) build(ctx context.Context, function string, triggers []string) e
 		"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = %d", s.within.Milliseconds()),
 		"CREATE SCHEMA " + schema, "CREATE SEQUENCE " + s.in("attempts"),
 		fmt.Sprintf("DO $seatrial$ BEGIN FOR i IN 1..%d LOOP EXECUTE 'CREATE SEQUENCE ' || format('%s', i); "+
-			"END LOOP; END $seatrial$", slots, strings.ReplaceAll(s.in("slot_%s"), "'", "''")),
+			"END LOOP; END $seatrial$", slots, quoted(s.in("slot_%s"))),
 		function,
 	}
 	statements = append(append(statements, triggers...), "COMMIT")
