@@ -31,7 +31,7 @@ type Locks struct {
 
 // Observe takes samples until the context ends.
 func (l *Locks) Observe(ctx context.Context, rec journal.Recorder) error {
-	defer l.hangUp(ctx)
+	defer hangUp(ctx, &l.conn)
 	each(ctx, or(l.Every, 50*time.Millisecond), func() {
 		limited, cancel := context.WithTimeout(ctx, or(l.Timeout, time.Second))
 		defer cancel()
@@ -42,21 +42,11 @@ func (l *Locks) Observe(ctx context.Context, rec journal.Recorder) error {
 		}
 		if err != nil {
 			body = journal.Locks{Err: sqlReason(err)}
-			l.hangUp(ctx)
+			hangUp(ctx, &l.conn)
 		}
 		rec.Record(journal.Entry{At: at, On: l.Dependency, Body: body})
 	})
 	return nil
-}
-
-func (l *Locks) hangUp(ctx context.Context) {
-	if l.conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = l.conn.Close(ctx) // it may be broken already, which is why
-	l.conn = nil
 }
 
 const (

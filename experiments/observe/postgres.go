@@ -34,7 +34,7 @@ type Postgres struct {
 
 // Observe takes samples until the context ends.
 func (p *Postgres) Observe(ctx context.Context, rec journal.Recorder) error {
-	defer p.hangUp(ctx)
+	defer hangUp(ctx, &p.conn)
 	each(ctx, or(p.Every, 100*time.Millisecond), func() {
 		limited, cancel := context.WithTimeout(ctx, or(p.Timeout, time.Second))
 		defer cancel()
@@ -46,23 +46,22 @@ func (p *Postgres) Observe(ctx context.Context, rec journal.Recorder) error {
 		body := journal.Activity{Backends: backends, MaxConnections: p.maxConnections}
 		if err != nil {
 			body = journal.Activity{Err: sqlReason(err)}
-			p.hangUp(ctx)
+			hangUp(ctx, &p.conn)
 		}
 		rec.Record(journal.Entry{At: at, On: p.Dependency, Body: body})
 	})
 	return nil
 }
 
-// hangUp closes the connection when there is one, also when the context has
-// ended.
-func (p *Postgres) hangUp(ctx context.Context) {
-	if p.conn == nil {
+// hangUp closes a connection when there is one, also when the context has ended.
+func hangUp(ctx context.Context, conn **pgx.Conn) {
+	if *conn == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = p.conn.Close(ctx) // it may be broken already, which is why
-	p.conn = nil
+	_ = (*conn).Close(ctx) // it may be broken already, which is why
+	*conn = nil
 }
 
 // Ages are counted on the server's clock, in microseconds.
