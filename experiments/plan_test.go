@@ -15,6 +15,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -395,15 +396,7 @@ func FuzzDecode(f *testing.F) {
 			_, _ = NewPlan(e, s, 1) // must not panic
 			return
 		}
-		var ms yamlfile.Mistakes
-		if !errors.As(err, &ms) || len(ms) == 0 {
-			t.Fatalf("an error without places: %v", err)
-		}
-		for _, m := range ms {
-			if m.Line < 1 || m.Column < 1 || m.Problem == "" {
-				t.Fatalf("a mistake without a place: %+v", m)
-			}
-		}
+		yamlfiletest.Placed(t, err)
 	})
 }
 

@@ -308,15 +308,7 @@ func FuzzDecode(f *testing.F) {
 		if err == nil {
 			return
 		}
-		var ms yamlfile.Mistakes
-		if !errors.As(err, &ms) || len(ms) == 0 {
-			t.Fatalf("an error without places: %v", err)
-		}
-		for _, m := range ms {
-			if m.Line < 1 || m.Column < 1 || m.Problem == "" {
-				t.Fatalf("a mistake without a place: %+v", m)
-			}
-		}
+		yamlfiletest.Placed(t, err)
 	})
 }
 

@@ -1,16 +1,19 @@
 // Package yamlfiletest holds the schemas of YAML files to what their decoders
-// take, and the doc comments that are embedded for them to the source.
+// take, their errors to the places that they must name, and the doc comments that are embedded for them to the source.
 package yamlfiletest
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/seatrial/seatrial/experiments/yamlfile"
 )
 
 // Schema is a JSON Schema that YAML is held against.
@@ -51,6 +54,21 @@ func (s Schema) Validate(t *testing.T, text []byte) error {
 		t.Fatal(err)
 	}
 	return s.compiled.Validate(doc)
+}
+
+// Placed holds a decoder's error to consist of mistakes that all have a place
+// and say what is wrong.
+func Placed(t *testing.T, err error) {
+	t.Helper()
+	var ms yamlfile.Mistakes
+	if !errors.As(err, &ms) || len(ms) == 0 {
+		t.Fatalf("an error without places: %v", err)
+	}
+	for _, m := range ms {
+		if m.Line < 1 || m.Column < 1 || m.Problem == "" {
+			t.Fatalf("a mistake without a place: %+v", m)
+		}
+	}
 }
 
 // Comments holds a file of doc comments against those of the source, or writes
