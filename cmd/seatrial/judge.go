@@ -22,8 +22,8 @@ func newJudge() *cobra.Command {
 		Short: "Judge a saved trial again",
 		Long: `Judge every run of a saved trial again from its journal, with the plan that was
 saved beside it, and write the verdicts and the reports into the folder; verdicts
-that are not what they were are listed at the end. Nothing is started: this works on any machine, also for a trial that was killed. It exits
-as seatrial run does.`,
+that are not what they were are listed at the end. Nothing is started: this works
+on any machine, also for a trial that was killed. It exits as seatrial run does.`,
 		Example: `  seatrial judge runs/latest`,
 		Args:    exactly(cobra.ExactArgs(1), oneTrial),
 		RunE: func(cmd *cobra.Command, args []string) error {

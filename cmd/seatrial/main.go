@@ -9,6 +9,7 @@
 //	seatrial validate seatrial.yaml    look for mistakes in files
 //	seatrial judge runs/latest         judge a saved trial again
 //	seatrial report runs/latest        write its reports again
+//	seatrial compare OLD NEW           what has changed between two saved trials
 //	seatrial schema subject            the JSON Schema of seatrial.yaml
 //	seatrial doctor --reap             check the machine, remove leftovers
 //

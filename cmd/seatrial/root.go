@@ -101,7 +101,7 @@ What is tried is described in seatrial.yaml; seatrial schema tells its form.`,
 	})
 	root.SetVersionTemplate("seatrial {{.Version}}\n")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newSchema(),
+	root.AddCommand(newRun(), newList(), newPlan(), newValidate(), newJudge(), newReport(), newCompare(), newSchema(),
 		newDoctor(), newAgent())
 	return root
 }

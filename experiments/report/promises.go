@@ -48,3 +48,13 @@ func promised(name string, v reflect.Value) (string, bool) {
 	}
 	return Clean(v.String()), true
 }
+
+// PromiseValues are the promises that were said or have a default, as the
+// reports show them, by name.
+func PromiseValues(p journal.Promises) map[string]string {
+	out := map[string]string{}
+	for _, p := range promises(p, nil) {
+		out[p.Name] = p.Value
+	}
+	return out
+}

@@ -105,10 +105,10 @@ func rejudge(t *folder.Trial, e *folder.Experiment) error {
 		}
 		return nil
 	}
-	plan, attempts, err := saved(t, e)
-	if err != nil {
-		e.Verdict = experiments.Verdict{Experiment: e.Name, Outcome: experiments.Error, Reason: err.Error()}
-		return nil
+	plan, attempts, unreadable := saved(t, e)
+	if unreadable != nil {
+		e.Verdict = experiments.Verdict{Experiment: e.Name, Outcome: experiments.Error, Reason: unreadable.Error()}
+		return nil //nolint:nilerr // it is the verdict
 	}
 	e.Verdict, _ = judge(plan, attempts)
 	for i := range attempts {
