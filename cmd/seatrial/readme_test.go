@@ -11,32 +11,36 @@ import (
 	"github.com/seatrial/seatrial/experiments/trial"
 )
 
-// What the README shows can be copied: its files are valid, and its experiment
-// finds something to break in its subject.
+// What the README and docs/uses.md show can be copied: their files are valid, and
+// their experiments find something to break in the README's subject.
 func TestReadme(t *testing.T) {
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var subjects []*subject.Subject
 	var own []experiments.Experiment
-	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(b), -1) {
-		if strings.Contains(block[1], "\nservice:") {
-			s, err := subject.Decode("seatrial.yaml", []byte(block[1]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			subjects = append(subjects, s)
-			continue
-		}
-		e, err := experiments.Decode("experiment.yaml", []byte(block[1]))
+	for _, page := range []string{"../../README.md", "../../docs/uses.md"} {
+		b, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		own = append(own, e)
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)\n```").FindAllStringSubmatch(string(b), -1) {
+			switch {
+			case !strings.HasPrefix(block[1], "version:"): // a piece of a file, or one of another program
+			case strings.Contains(block[1], "\nservice:"):
+				s, err := subject.Decode("seatrial.yaml", []byte(block[1]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				subjects = append(subjects, s)
+			default:
+				e, err := experiments.Decode("experiment.yaml", []byte(block[1]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				own = append(own, e)
+			}
+		}
 	}
-	if len(subjects) != 1 || len(own) != 1 {
-		t.Fatalf("the README shows %d subjects and %d experiments", len(subjects), len(own))
+	if len(subjects) != 1 || len(own) != 3 {
+		t.Fatalf("there are %d subjects and %d experiments, want 1 and 3", len(subjects), len(own))
 	}
 	plans, err := trial.Plans(own, subjects[0], 1)
 	if err != nil {

@@ -70,8 +70,8 @@ func TestCompare(t *testing.T) {
 			one(experiments.Passed, at(1)), one(experiments.Passed, at(1.8)),
 			[]Change{{Nearer, "x", "latency", "50 % of the bound", "p99 1.8s of 2s, 90 %", ""}},
 		},
-		"near as before":     {one(experiments.Passed, at(1.7)), one(experiments.Passed, at(1.9)), nil},
-		"far still":          {one(experiments.Passed, at(0.1)), one(experiments.Passed, at(1.5)), nil},
+		"near as before": {one(experiments.Passed, at(1.7)), one(experiments.Passed, at(1.9)), nil},
+		"far still":      {one(experiments.Passed, at(0.1)), one(experiments.Passed, at(1.5)), nil},
 		"nearer from above": {
 			one(experiments.Passed, least(1.2)), one(experiments.Passed, least(0.65)),
 			[]Change{{Nearer, "x", "shedding", "50 % of the bound", "p99 650ms of 600ms, 92 %", ""}},
