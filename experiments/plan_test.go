@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"errors"
 	"flag"
 	"os"
 	"slices"
@@ -14,8 +13,6 @@ import (
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
-	"github.com/seatrial/seatrial/experiments/yamlfile"
-	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -27,87 +24,6 @@ func sampleSubject(t testing.TB) *subject.Subject {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func decoded(t testing.TB, text string) Experiment {
-	t.Helper()
-	e, err := Decode("test.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-const sampleExperiment = `
-version: 1
-name: sample
-title: More than it can take
-labels: [quick]
-steady_state:
-  for: "${times 2 answers_within}"
-load: {rate: 80, uses: http}
-method:
-  - name: measure
-    operation: {measure_capacity: {connections: 5, uses: postgres}}
-  - name: crowd
-    at: "${plus answers_within 1s}"
-    for: 4s
-    on: replica
-    operation: {attack: {capacity: 2, uses: http, timeout: "${times 0.5 answers_within}"}}
-  - at: 7s
-    for: 3s
-    on: replica
-    probe: hold_connections
-recovery: 6s
-expect:
-  - success: {ratio: 0.9, during: crowd}
-  - ledger
-`
-
-func TestDecode(t *testing.T) {
-	e := decoded(t, sampleExperiment)
-	if e.SteadyState.For != 10*time.Second || e.Method[1].At != 6*time.Second {
-		t.Errorf("expressions on the default promises: %v, %v", e.SteadyState.For, e.Method[1].At)
-	}
-	a := e.Method[1].Action.(*Attack)
-	if a.Capacity != 2 || a.Timeout != 2500*time.Millisecond {
-		t.Errorf("attack %+v", a)
-	}
-	if e.Method[2].Name != "hold_connections" || e.Method[2].Action.(*HoldConnections).Idle != 20 {
-		t.Errorf("bare kind: %+v", e.Method[2])
-	}
-	if d := e.Expect[0].Detector.(*detect.Success); d.Ratio != 0.9 || d.MinSamples != 100 {
-		t.Errorf("success %+v", d)
-	}
-}
-
-func TestMarshalRoundTrip(t *testing.T) {
-	first, err := Marshal(decoded(t, sampleExperiment))
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := Decode("again.yaml", first)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, first)
-	}
-	second, err := Marshal(again)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(first), string(second)); diff != "" {
-		t.Errorf("(-first +second):\n%s", diff)
-	}
-	for _, want := range []string{"${times 2 answers_within}", "${times 0.5 answers_within}", "rate: 80"} {
-		if !strings.Contains(string(first), want) {
-			t.Errorf("%q is lost:\n%s", want, first)
-		}
-	}
-	for _, plans := range [][2]Experiment{{decoded(t, sampleExperiment), again}} {
-		a, b := planned(t, plans[0]), planned(t, plans[1])
-		if diff := cmp.Diff(a[0].String(), b[0].String()); diff != "" {
-			t.Errorf("plans (-first +again):\n%s", diff)
-		}
-	}
 }
 
 func planned(t testing.TB, e Experiment) []Plan {
@@ -194,13 +110,6 @@ func TestReplicaIsDrawnFromTheSeed(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("20 seeds drew %v", seen)
 	}
-}
-
-func step(text string, expect ...string) string {
-	if len(expect) == 0 {
-		expect = []string{"success"}
-	}
-	return "version: 1\nname: x\ntitle: X\nmethod:\n  - " + text + "\nexpect: [" + strings.Join(expect, ", ") + "]\n"
 }
 
 // What is done on each replica has names of its own, and one name for all.
@@ -297,109 +206,6 @@ func TestPlanErrors(t *testing.T) {
 	}
 }
 
-func TestDecodeMistakes(t *testing.T) {
-	tests := map[string]struct {
-		text           string
-		line, col      int
-		want, expected string
-	}{
-		"unknown key":       {step("{nam: x, probe: hold_connections}"), 5, 6, `unknown key "nam"`, "name, "},
-		"unknown operation": {step("{operation: atack}"), 5, 17, `no operation is called "atack"`, "attack, "},
-		"unknown detector": {
-			"version: 1\nname: x\ntitle: X\nexpect: [succes: {}]\n", 4, 10,
-			`no detector is called "succes"`, "success, ",
-		},
-		"unknown parameter": {step("{operation: {attack: {rat: 1}}}"), 5, 27, `unknown key "rat"`, "rate, "},
-		"two actions": {
-			step("{probe: hold_connections, operation: rolling_restart}"), 5, 5, "a step with 2 actions", "exactly one",
-		},
-		"two kinds": {
-			step("{operation: {attack: {rate: 1}, scale: {to: 2}}}"), 5, 17, "not one kind", "rolling_restart",
-		},
-		"not valid": {step("{operation: {attack: {rate: 1, count: 2}}}"), 5, 26, "exactly one of rate", ""},
-		"bad expression": {
-			step(`{for: "${times 2 answer_within}", operation: {attack: {rate: 1}}}`), 5, 11,
-			`nothing is called "answer_within"; there are the promises answers_within`, "",
-		},
-		"expression in a text": {step(`{name: "${answers_within}", probe: hold_connections}`), 5, 12, "bad name", ""},
-		"nothing expected":     {"version: 1\nname: x\ntitle: X\nexpect: []\n", 4, 9, "nothing is expected", ""},
-		"unknown window": {
-			step("{name: gone, on: http, for: 1s, fault: outage}", "success: {during: gon}"), 6, 28,
-			`no window and no step is called "gon"`, "gone, ",
-		},
-		"unknown attack": {
-			step("{name: crowd, for: 1s, operation: {attack: {rate: 1}}}", "success: {attack: crwd}"), 6, 28,
-			`no attack is called "crwd"`, "crowd, ",
-		},
-		"no share": {"version: 1\nname: x\ntitle: X\nexpect: [{success: {ratio: 7}}]\n", 4, 20, "not between 0 and 1", ""},
-		"missing":  {"version: 1\nname: x\nexpect: [success]\n", 1, 1, "missing title", ""},
-		"bad shape": {
-			"version: 1\nname: x\ntitle: X\nload: {shape: rampp}\nexpect: [success]\n", 4, 15,
-			`unknown value "rampp"`, "ramp, ",
-		},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			_, err := Decode("e.yaml", []byte(tt.text))
-			var ms yamlfile.Mistakes
-			if !errors.As(err, &ms) {
-				t.Fatalf("got %v", err)
-			}
-			m := ms[0]
-			if m.Line != tt.line || m.Column != tt.col || !strings.Contains(m.Problem, tt.want) ||
-				!strings.Contains(m.Expected, tt.expected) {
-				t.Errorf("want %d:%d, got %v", tt.line, tt.col, err)
-			}
-		})
-	}
-}
-
-func TestEvaluate(t *testing.T) {
-	p := journal.DefaultPromises()
-	for text, want := range map[string]string{
-		"${answers_within}":                         "5s",
-		"${times 2 answers_within}":                 "10s",
-		"${times answers_within 0.5}":               "2.5s",
-		"${plus answers_within 1s}":                 "6s",
-		"${minus answers_within 500ms}":             "4.5s",
-		"${times 2 max_attempts}":                   "8",
-		"${min (times 2 answers_within) 7s}":        "7s",
-		"${max 1 (plus 2 success_ratio)}":           "2.995",
-		"${plus 1s (times 2 (min 3s slo_latency))}": "3s",
-	} {
-		if got, err := evaluate(text, p); err != nil || got != want {
-			t.Errorf("%s = %q, %v; want %q", text, got, err, want)
-		}
-	}
-	for _, text := range []string{
-		"${}", "${times}", "${times 2}", "${times 2 3 4}", "${plus 1 1s}", "${times 1s 1s}", "${drain}", "${(1}",
-		"${minus 1s 2s}",
-		"${" + strings.Repeat("(", 40) + "1}",
-	} {
-		if got, err := evaluate(text, p); err == nil {
-			t.Errorf("%s = %q", text, got)
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(sampleExperiment))
-	f.Add([]byte(step("{operation: {attack: {rate: 1, routes: [\"${x}\"]}}}")))
-	f.Add([]byte("version: 1\nname: x\ntitle: X\nexpect: [&a {success: *a}]\nmethod: [null, 1, {fault: null}]"))
-	s := sampleSubject(f)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := Decode("fuzz.yaml", b)
-		if err == nil {
-			if _, err := Marshal(e); err != nil {
-				t.Fatalf("read, but not written: %v", err)
-			}
-			_, _ = NewPlan(e, s, 1) // must not panic
-			return
-		}
-		yamlfiletest.Placed(t, err)
-	})
-}
-
 // TestNotHere plans faults that only containers know for processes and for
 // containers.
 func TestNotHere(t *testing.T) {
@@ -424,61 +230,6 @@ func TestNotHere(t *testing.T) {
 		e := decoded(t, limited+"method: [{for: 1s, on: http, fault: "+fault+"}]\n")
 		if _, err := NewPlan(e, sampleSubject(t), 1); err == nil {
 			t.Errorf("%s is planned on a stub", fault)
-		}
-	}
-}
-
-// TestAgentless plans with Toxiproxy's own server in the agent's place.
-func TestAgentless(t *testing.T) {
-	const without = "images.toxiproxy leaves the agent out"
-	for name, c := range map[string]struct {
-		step, expect string
-		stub         bool
-		want         string
-	}{
-		"latency":    {"on: postgres, fault: latency", "ledger", false, ""},
-		"blackhole":  {"on: redis, fault: blackhole", "ledger", false, ""},
-		"kill":       {"on: replica, fault: kill", "ledger", false, ""},
-		"a stub":     {"on: postgres, fault: latency", "ledger", true, "payments: an http dependency is a stub"},
-		"slicer":     {"on: postgres, fault: slicer", "ledger", false, "slicer: Toxiproxy's own toxic does not count"},
-		"wire":       {"on: postgres, fault: {sql_error: {sqlstate: '40001'}}", "ledger", false, "a wire tap"},
-		"statements": {"on: postgres, fault: latency", "parameterised_sql", false, "reads statements"},
-		"connects":   {"on: postgres, fault: latency", "dependency_storm", false, "counted by the agent"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := sampleSubject(t)
-			s.Environment, s.Images.Toxiproxy = "docker", "toxiproxy"
-			if !c.stub {
-				stub := func(d subject.Dependency) bool { return d.Kind == subject.HTTP }
-				s.Dependencies = slices.DeleteFunc(s.Dependencies, stub)
-			}
-			const plain = "version: 1\nname: plain\ntitle: Plain\n"
-			e := decoded(t, plain+"method: [{for: 1s, "+c.step+"}]\nexpect: ["+c.expect+"]\n")
-			plans, err := NewPlan(e, s, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := plans[0].NotApplicable
-			if !strings.Contains(got, c.want) || (c.want == "") != (got == "") || got != "" && !strings.Contains(got, without) {
-				t.Errorf("not applicable: %q, want %q", got, c.want)
-			}
-			s.Environment = "process"
-			if plans, err = NewPlan(e, s, 1); err != nil || plans[0].NotApplicable != "" {
-				t.Errorf("with processes it is not applicable: %q, %v", plans[0].NotApplicable, err)
-			}
-		})
-	}
-}
-
-// TestAgentsPart holds the list of what needs the agent to what there is.
-func TestAgentsPart(t *testing.T) {
-	for kind := range agentsPart {
-		known := slices.Contains(detect.Kinds(), kind)
-		for _, class := range Classes() {
-			known = known || slices.Contains(ActionKinds(class), kind)
-		}
-		if !known {
-			t.Errorf("nothing is called %s", kind)
 		}
 	}
 }

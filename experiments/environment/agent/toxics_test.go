@@ -168,7 +168,7 @@ func TestOwnToxicsDoNotWedge(t *testing.T) {
 // with its tally.
 func BenchmarkRoundTrip(b *testing.B) {
 	direct := echo(b)
-	a, _ := startFor(b, agent.Config{Trial: "t1", Proxies: []agent.ProxyConfig{
+	a, _ := start(b, agent.Config{Trial: "t1", Proxies: []agent.ProxyConfig{
 		{Name: "db", Kind: "tcp", Listen: "127.0.0.1:0", Upstream: direct},
 	}})
 	for name, address := range map[string]string{"direct": direct, "proxied": a.Dependency("db").ProxyAddress()} {
