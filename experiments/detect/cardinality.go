@@ -118,15 +118,21 @@ func (a *answeredEnds) add(at journal.Instant) {
 	a.first = a.first[:min(len(a.first), a.early)]
 }
 
-// strange adds the answered requests for what nobody has heard of; it is false
-// when there was no such attack.
-func (a *answeredEnds) strange(j journal.Journal) bool {
+// strangeAttacks are those that asked for what nobody has heard of.
+func strangeAttacks(j journal.Journal) map[string]bool {
 	attacks := map[string]bool{}
 	for e, attack := range journal.Of[journal.Attack](j) {
 		if attack.Strange {
 			attacks[e.On] = true
 		}
 	}
+	return attacks
+}
+
+// strange adds the answered requests for what nobody has heard of; it is false
+// when there was no such attack.
+func (a *answeredEnds) strange(j journal.Journal) bool {
+	attacks := strangeAttacks(j)
 	if len(attacks) == 0 {
 		return false
 	}

@@ -146,22 +146,31 @@ type callers struct {
 	extras                      map[string]int // of each: no answer, or sent again; they may be counted
 	answered, failures, missing int
 	extra                       int
+	// strange is what requests for what is not there got; they belong to no
+	// route.
+	strange answers
 }
 
 func countCallers(j journal.Journal, gaps []journal.Window) callers {
-	c := callers{routes: map[string]answers{}, extras: map[string]int{}}
-	h := j.Header()
+	c := callers{routes: map[string]answers{}, extras: map[string]int{}, strange: newAnswers()}
+	h, strange := j.Header(), strangeAttacks(j)
 	for r := range j.Requests(journal.Window{}) {
 		if r.Dropped {
 			continue
 		}
 		a, ok := c.routes[r.Route]
-		if !ok {
+		uncertain := r.Replays + one(r.Code == 0)
+		switch {
+		case strange[r.Attack]:
+			a, uncertain = c.strange, 1 // it may be counted for any route
+		case !ok:
 			a = newAnswers()
 			c.routes[r.Route] = a
 		}
-		c.extras[r.Route] += r.Replays + one(r.Code == 0)
-		c.extra += r.Replays + one(r.Code == 0)
+		c.extra += uncertain
+		if !strange[r.Attack] {
+			c.extras[r.Route] += uncertain
+		}
 		if r.Code == 0 {
 			continue
 		}
@@ -176,7 +185,11 @@ func countCallers(j journal.Journal, gaps []journal.Window) callers {
 		if a.example[class].Kind == "" {
 			a.example[class] = requestEvidence(h.Run, r)
 		}
-		c.routes[r.Route] = a
+		if strange[r.Attack] {
+			c.strange = a
+		} else {
+			c.routes[r.Route] = a
+		}
 		c.answered++
 		c.missing += one(mayMiss)
 		c.failures += one(r.Code >= http.StatusBadRequest)
@@ -198,6 +211,11 @@ func asked(j journal.Journal) int {
 	n := 0
 	for range j.Entries(journal.Poll{}.Kind(), journal.Scrape{}.Kind()) {
 		n++
+	}
+	for _, q := range journal.Of[journal.Measured](j) {
+		if strings.HasSuffix(q.Name, "_probes") {
+			n += int(q.Value)
+		}
 	}
 	return n
 }

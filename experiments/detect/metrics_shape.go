@@ -50,7 +50,8 @@ func poolMax(s journal.Sample) bool {
 		return false
 	}
 	return s.Name == "go_sql_max_open_connections" || strings.HasSuffix(s.Name, "pgxpool_max_conns") ||
-		words(s.Name, "pool", "db", "sql") && words(s.Name, "max_open", "max_conn", "max_size", "pool_max")
+		words(s.Name, "pool", "db", "sql") &&
+			words(s.Name, "max_open", "max_conn", "max_size", "pool_max", "connections_max", "connection_max", "conns_max")
 }
 
 // codeValue matches an HTTP status, or a class of them: "404", "4xx".
@@ -63,7 +64,7 @@ var (
 		"code", "status", "status_code", "http_status", "http_status_code", "http_response_status_code",
 		"response_code", "class",
 	}
-	routeLabels  = []string{"route", "http_route", "path", "handler", "endpoint", "uri", "pattern", "operation"}
+	routeLabels  = []string{"route", "http_route", "path", "handler", "endpoint", "uri", "url", "pattern", "operation"}
 	methodLabels = []string{"method", "verb", "http_method", "http_request_method"}
 )
 
@@ -74,6 +75,8 @@ type family struct {
 	histogram           bool
 	code, route, method string // names of labels; route and method may be empty
 	total               float64
+
+	paths map[string]int // of labels that may name the route: how many series have a path there
 }
 
 // requestLooked says, for reasons, what counts as a request counter.
@@ -83,12 +86,15 @@ var requestLooked = fmt.Sprintf("a counter, or a histogram's count, with a label
 // requestFamilies finds the families that count requests with their status,
 // the likeliest first: with a label for the route, "http" or "request" in the
 // name, and a total next to what was sent. Those of calls to dependencies and
-// of the metrics endpoint itself are left out.
-func requestFamilies(grown []journal.Sample, sent float64) []family {
+// of the metrics endpoint itself are left out, unless the owner named one.
+func requestFamilies(grown []journal.Sample, sent float64, named string) []family {
 	found := map[string]*family{}
 	for _, s := range grown {
 		name, counts := countName(s)
-		if !counts || words(name, "promhttp", "client", "outbound", "outgoing", "upstream", "dependency") {
+		switch {
+		case !counts, named != "" && name != named:
+			continue
+		case named == "" && words(name, "promhttp", "client", "outbound", "outgoing", "upstream", "dependency"):
 			continue
 		}
 		code := codeLabel(s.Labels)
@@ -97,10 +103,10 @@ func requestFamilies(grown []journal.Sample, sent float64) []family {
 		}
 		f, ok := found[name]
 		if !ok {
-			f = &family{name: name, histogram: s.Type == "histogram", code: code}
+			f = &family{name: name, histogram: s.Type == "histogram", code: code, paths: map[string]int{}}
 			found[name] = f
 		}
-		f.route = cmp.Or(f.route, labelOf(s.Labels, routeLabels))
+		f.addRoute(s.Labels)
 		f.method = cmp.Or(f.method, labelOf(s.Labels, methodLabels))
 		f.total += s.Value
 	}
@@ -116,6 +122,26 @@ func requestFamilies(grown []journal.Sample, sent float64) []family {
 			cmp.Compare(distance(a.total, sent), distance(b.total, sent)),
 			cmp.Compare(one(a.histogram), one(b.histogram)), cmp.Compare(a.name, b.name))
 	})
+}
+
+// addRoute takes down what may name the route in one series; the label with the
+// most paths among its values is the one, and the most telling where none has
+// any: gin's handler is the name of a function, and its url a path.
+func (f *family) addRoute(labels map[string]string) {
+	for _, name := range routeLabels {
+		value, ok := labels[name]
+		if !ok {
+			continue
+		}
+		_, rest, cut := strings.Cut(value, " ")
+		f.paths[name] += one(strings.HasPrefix(value, "/") || cut && strings.HasPrefix(rest, "/"))
+	}
+	f.route = ""
+	for _, name := range routeLabels {
+		if n, ok := f.paths[name]; ok && (f.route == "" || n > f.paths[f.route]) {
+			f.route = name
+		}
+	}
 }
 
 func (f family) likeness() int {

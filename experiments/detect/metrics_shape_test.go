@@ -97,7 +97,7 @@ func TestRequestFamilies(t *testing.T) {
 		sample("http_requests_in_flight", "gauge", 3, "code", "200"),
 	}
 	var names []string
-	for _, f := range requestFamilies(grown, 100) {
+	for _, f := range requestFamilies(grown, 100, "") {
 		names = append(names, f.name+" "+f.code+" "+f.route)
 	}
 	want := []string{

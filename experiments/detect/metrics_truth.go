@@ -68,18 +68,31 @@ func (p *MetricsTruth) Detect(j journal.Journal) Finding {
 	p.premise(d, callers)
 	families := p.counters(grown, float64(callers.answered))
 	if len(families) == 0 {
-		d.against("the metrics do not count requests by status; looked for %s", requestLooked)
+		d.against("the metrics do not count requests by status; looked for %s", p.lookedFor())
 		return d.close("")
 	}
 	counter := families[0]
 	nodes := nodesOf(grown, counter)
 	groups, foreign := match(j.Header().Routes, callers, nodes, counter.route != "")
+	for i := range groups {
+		groups[i].extra += callers.strange.answers() // which series count them is the service's affair
+	}
 	worst := p.compare(d, j, counter, groups, foreign, callers)
+	worst = max(worst, p.strangers(d, counter, nodes, callers))
 	p.durations(d, j, grown, groups)
 	d.add(measured("answered", float64(callers.answered), "1", callers.answered),
 		bounded("count_error_max", worst, "1", "==", 0, callers.answered))
 	return d.close("%s counts the %d answers as callers saw them, in %d route(s) and by class of status",
 		counter.name, callers.answered, len(groups))
+}
+
+// lookedFor says what counts as the request counter.
+func (p *MetricsTruth) lookedFor() string {
+	if p.Counter == "" {
+		return requestLooked
+	}
+	return fmt.Sprintf("%s, as it is named in the parameters, with a label %s whose values are HTTP statuses or classes of "+
+		"them", p.Counter, orDefault(p.CodeLabel, "for the status"))
 }
 
 // scrapeOutcome tells a service without metrics from one whose scrapes failed.
@@ -110,11 +123,6 @@ const mostMissing = 0.05
 
 // counters are the candidates, with the names that were given.
 func (p *MetricsTruth) counters(grown []journal.Sample, answered float64) []family {
-	if p.Counter != "" {
-		grown = slices.DeleteFunc(slices.Clone(grown), func(s journal.Sample) bool {
-			return s.Name != p.Counter && s.Name != p.Counter+"_count"
-		})
-	}
 	if p.CodeLabel != "" {
 		relabelled := slices.Clone(grown)
 		for i, s := range relabelled {
@@ -128,7 +136,7 @@ func (p *MetricsTruth) counters(grown []journal.Sample, answered float64) []fami
 		}
 		grown = relabelled
 	}
-	families := requestFamilies(grown, answered)
+	families := requestFamilies(grown, answered, strings.TrimSuffix(p.Counter, "_count"))
 	for i := range families {
 		families[i].code = orDefault(p.CodeLabel, families[i].code)
 		families[i].route = orDefault(p.RouteLabel, families[i].route)
@@ -157,6 +165,34 @@ func (p *MetricsTruth) compare(
 			continue
 		}
 		worst = max(worst, p.compareGroup(d, counter, g, strings.Join(g.routes, ", ")))
+	}
+	return worst
+}
+
+// strangers asks that requests for what is not there (attack: {strange: true})
+// are counted, too: together with all others, each class at least as often as it
+// was answered.
+func (p *MetricsTruth) strangers(d *docket, counter family, nodes []node, c callers) float64 {
+	if c.strange.answers() == 0 {
+		return 0
+	}
+	all := c.total()
+	all.add(c.strange)
+	worst := 0.0
+	for _, class := range classes {
+		told := 0.0
+		for _, n := range nodes {
+			told += n.classes[class]
+		}
+		off := float64(all.answered[class]-all.missing[class]) - told
+		worst = max(worst, off)
+		if off < 0.5 || c.strange.answered[class] == 0 {
+			continue
+		}
+		d.against("callers got %d answers of %s, %d of them to requests for what is not there; %s counts %.0f: count what no "+
+			"route matches as well, under one value for all", all.answered[class], class, c.strange.answered[class],
+			counter.name, told)
+		d.point(c.strange.example[class])
 	}
 	return worst
 }

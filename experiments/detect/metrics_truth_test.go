@@ -292,3 +292,33 @@ func TestMetricsTruthOverRestart(t *testing.T) {
 		})
 	}
 }
+
+// Requests for what is not there are answered by no route of the traffic, and
+// counted all the same.
+func TestMetricsTruthOfStrangers(t *testing.T) {
+	build := func(counted404 int) *made {
+		m := truthMade(honest)
+		m.at(12, "strange", journal.Attack{From: secs(11), For: secs(1).Duration(), Strange: true})
+		m.load("strange", "get", 11, 12, 100, 0.002, 404)
+		replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
+			if !s.Fresh {
+				labels := []string{"route", "unmatched", "method", "GET", "code", "404"}
+				s.Changed = append(slices.Clone(s.Changed), series("http_requests_total", "counter", float64(counted404)/2, labels...))
+			}
+			return s
+		})
+		return m
+	}
+	wants(t, judged(t, "metrics_truth", build(100)), Held, "counts the 1100 answers as callers saw them, in 2 route(s)")
+	wants(t, judged(t, "metrics_truth", build(0)), Violated, "100 of them to requests for what is not there")
+	wants(t, judged(t, "metrics_truth", build(98)), Violated, "under one value for all")
+}
+
+// A counter whose name looks like that of calls to others can be named.
+func TestMetricsTruthOfANamedCounter(t *testing.T) {
+	m := truthMade(honest)
+	relabel(renamed("http_requests_total", "client_api_requests_total"))(m)
+	wants(t, judged(t, "metrics_truth", m), Violated, "do not count requests by status; looked for a counter")
+	wants(t, (&MetricsTruth{Counter: "client_api_requests_total"}).Detect(m.memory()), Held, "client_api_requests_total counts")
+	wants(t, (&MetricsTruth{Counter: "no_such"}).Detect(m.memory()), Violated, "looked for no_such, as it is named in the")
+}

@@ -61,7 +61,7 @@ type saturation struct {
 }
 
 const (
-	inFlightLooked = "a gauge with in_flight, inflight, active, concurrent or queue and request, http or server in its " +
+	inFlightLooked = "a gauge with in_flight, inflight, in_progress, active, concurrent or queue and request, http or server in its " +
 		"name, or a counter of shed or rejected requests"
 	goroutinesLooked = "go_goroutines, or any *goroutines* gauge"
 	heapLooked       = "go_memstats_heap_*, go_memory_*, or any *heap* series"
@@ -73,7 +73,7 @@ func inFlight(s journal.Sample) bool {
 	case "counter":
 		return words(s.Name, "shed", "reject", "throttled", "limited", "dropped") && !words(s.Name, "log", "span", "network")
 	case "gauge", "untyped":
-		return words(s.Name, "in_flight", "inflight", "active", "concurren", "queue", "waiting", "pending") &&
+		return words(s.Name, "in_flight", "inflight", "in_progress", "active", "concurren", "queue", "waiting", "pending") &&
 			words(s.Name, "http", "request", "server", "handler", "queue", "grpc", "rpc", "limiter") &&
 			!words(s.Name, "client", "outbound", "max", "limit_", "promhttp", "capacity")
 	}

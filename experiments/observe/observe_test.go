@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -438,6 +439,36 @@ infinite +Inf
 	}
 	if m.Len() != 9 {
 		t.Errorf("%d series, want 9: numbers that are not finite are left out", m.Len())
+	}
+}
+
+// Libraries that write no TYPE lines are known by the shape of what they write.
+func TestScrapeWithoutTypes(t *testing.T) {
+	samples, err := parse([]byte(`api_requests_total{code="200"} 5
+api_seconds_bucket{le="1"} 4
+api_seconds_bucket{le="+Inf"} 5
+api_seconds_sum 2.5
+api_seconds_count 5
+wait_sum 1
+wait_count 2
+wait{quantile="0.5"} 0.4
+open_conns 7
+jobs_count 3
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"api_requests_total": "counter", "api_seconds_bucket": "histogram", "api_seconds_sum": "histogram",
+		"api_seconds_count": "histogram", "wait_sum": "summary", "wait_count": "summary", "wait": "untyped",
+		"open_conns": "untyped", "jobs_count": "untyped",
+	}
+	got := map[string]string{}
+	for _, s := range samples {
+		got[s.Name] = s.Type
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("types are %v, want %v", got, want)
 	}
 }
 

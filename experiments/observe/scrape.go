@@ -105,6 +105,9 @@ func parse(text []byte) ([]journal.Sample, error) {
 	var samples []journal.Sample
 	for _, f := range families {
 		typ := strings.ToLower(f.GetType().String())
+		if typ == untyped {
+			typ = shapeOf(f.GetName(), families)
+		}
 		for _, m := range f.GetMetric() {
 			flatten(f.GetName(), m, func(name string, value float64, extra ...string) {
 				if math.IsNaN(value) || math.IsInf(value, 0) {
@@ -117,6 +120,28 @@ func parse(text []byte) ([]journal.Sample, error) {
 		}
 	}
 	return samples, nil
+}
+
+const untyped = "untyped"
+
+// shapeOf is the type that a family without one has by its shape: some libraries
+// write no TYPE lines. A counter's name ends in _total; a histogram is told by
+// its buckets, and what has a sum and a count is a summary.
+func shapeOf(name string, families map[string]*dto.MetricFamily) string {
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		of, ok := strings.CutSuffix(name, suffix)
+		switch {
+		case !ok:
+		case families[of+"_bucket"] != nil && families[of+"_count"] != nil:
+			return "histogram"
+		case families[of+"_sum"] != nil && families[of+"_count"] != nil:
+			return "summary"
+		}
+	}
+	if strings.HasSuffix(name, "_total") {
+		return "counter"
+	}
+	return untyped
 }
 
 // flatten gives every number of a metric the name it has in the text format.
