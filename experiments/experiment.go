@@ -82,10 +82,11 @@ type Load struct {
 	Uses string `yaml:"uses" json:"uses,omitempty"`
 	// Timeout overrides the traffic's own.
 	Timeout time.Duration `yaml:"timeout" json:"timeout,omitempty"`
-	// Shape is constant (default), ramp, steps or spike; To is the rate at the
-	// end of a ramp or the height of a spike.
-	Shape string  `yaml:"shape" json:"shape,omitempty"`
-	To    float64 `yaml:"to" json:"to,omitempty"`
+	// Shape is constant (default), ramp, steps or spike.
+	Shape string `yaml:"shape" json:"shape,omitempty"`
+	// To is the rate at the end of a ramp or of steps, or the height of a spike,
+	// in hits a second. Required with these shapes, and with no other.
+	To float64 `yaml:"to" json:"to,omitempty"`
 	// Steps is how many equal steps "steps" takes from Rate to To. Default 5.
 	Steps int `yaml:"steps" json:"steps,omitempty"`
 }

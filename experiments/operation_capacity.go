@@ -24,10 +24,15 @@ type MeasureCapacity struct {
 	Connections int `yaml:"connections" json:"connections,omitempty"`
 	// For is how long it measures. Default 3s.
 	For time.Duration `yaml:"for" json:"for,omitempty"`
-	// Routes, Uses and Heaviest restrict the traffic as for attack.
-	Routes   []string `yaml:"routes" json:"routes,omitempty"`
-	Uses     string   `yaml:"uses" json:"uses,omitempty"`
-	Heaviest bool     `yaml:"heaviest" json:"heaviest,omitempty"`
+	// Routes restricts the traffic to these requests. Empty: all.
+	Routes []string `yaml:"routes" json:"routes,omitempty"`
+	// Uses restricts it to requests that use this dependency (name or kind).
+	// Empty: any.
+	Uses string `yaml:"uses" json:"uses,omitempty"`
+	// Heaviest sends only the one of these requests that an earlier
+	// measure_round_trips step found to wait for the most round trips. Default
+	// false.
+	Heaviest bool `yaml:"heaviest" json:"heaviest,omitempty"`
 }
 
 var _ = registerAction(ClassOperation, "measure_capacity", func() Action {

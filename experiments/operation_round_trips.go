@@ -26,9 +26,11 @@ type MeasureRoundTrips struct {
 	// For is how long it measures. It must reach into the latency fault, and
 	// end within it. Default 2s.
 	For time.Duration `yaml:"for" json:"for,omitempty"`
-	// Routes and Uses restrict the traffic as for attack.
+	// Routes restricts the traffic to these requests. Empty: all.
 	Routes []string `yaml:"routes" json:"routes,omitempty"`
-	Uses   string   `yaml:"uses" json:"uses,omitempty"`
+	// Uses restricts it to requests that use this dependency (name or kind).
+	// Empty: any.
+	Uses string `yaml:"uses" json:"uses,omitempty"`
 
 	step string // set by the plan
 }

@@ -24,24 +24,26 @@ import (
 // Slow bodies are left out where no request of the traffic has a body, slow
 // readers where none is large.
 type HoldConnections struct {
-	// Idle is how many are held on which one request was answered, Silent how
-	// many on which nothing was ever sent, Unfinished how many on which a
-	// request's head and the first half of its body were sent, and never the
-	// rest. Defaults 20, 1 and 0.
-	Idle       int `yaml:"idle" json:"idle,omitempty"`
-	Silent     int `yaml:"silent" json:"silent,omitempty"`
+	// Idle is how many are held on which one request was answered. Default 20.
+	Idle int `yaml:"idle" json:"idle,omitempty"`
+	// Silent is how many are held on which nothing was ever sent. Default 1.
+	Silent int `yaml:"silent" json:"silent,omitempty"`
+	// Unfinished is how many are held on which a request's head and the first
+	// half of its body were sent, and never the rest. Default 0.
 	Unfinished int `yaml:"unfinished" json:"unfinished,omitempty"`
 	// SlowHeads is how many send a request's head a line at a time, without an
-	// end, SlowBodies how many a body a byte at a time. Default 0.
-	SlowHeads  int `yaml:"slow_heads" json:"slow_heads,omitempty"`
+	// end. Default 0.
+	SlowHeads int `yaml:"slow_heads" json:"slow_heads,omitempty"`
+	// SlowBodies is how many send a request's body a byte at a time. Default 0.
 	SlowBodies int `yaml:"slow_bodies" json:"slow_bodies,omitempty"`
-	// Every is how often these send something. Default 200ms.
+	// Every is how often slow heads and slow bodies send something. Default 200ms.
 	Every time.Duration `yaml:"every" json:"every,omitempty"`
 	// SlowReaders is how many ask for a large answer, with a receive buffer of 8
 	// KiB, and read nothing of it for Pause; then they read what there is.
 	// Default 0.
-	SlowReaders int           `yaml:"slow_readers" json:"slow_readers,omitempty"`
-	Pause       time.Duration `yaml:"pause" json:"pause,omitempty"`
+	SlowReaders int `yaml:"slow_readers" json:"slow_readers,omitempty"`
+	// Pause is how long slow readers read nothing. Required with SlowReaders.
+	Pause time.Duration `yaml:"pause" json:"pause,omitempty"`
 	// Reopen opens another connection for each that the service has closed.
 	Reopen bool `yaml:"reopen" json:"reopen,omitempty"`
 

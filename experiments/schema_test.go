@@ -3,6 +3,7 @@ package experiments
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,5 +92,36 @@ func TestReference(t *testing.T) {
 			t.Errorf("the reference does not hold %q", want)
 		}
 	}
+	for _, row := range meaningless(got) {
+		t.Errorf("a key without a sentence of its own: %s", row)
+	}
 	golden(t, "../docs/reference.md", got)
+}
+
+// meaningless are the rows of tables of keys that end without a sentence.
+func meaningless(reference string) (rows []string) {
+	for line := range strings.Lines(reference) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		meaning := strings.TrimSuffix(cells[len(cells)-1], " |")
+		if len(cells) > 1 && cells[len(cells)-1] != "meaning |" && !wholeSentence.MatchString(meaning) {
+			rows = append(rows, line)
+		}
+	}
+	return rows
+}
+
+var wholeSentence = regexp.MustCompile(`^[A-Z].*[.)]$`)
+
+func TestMeaningless(t *testing.T) {
+	for row, want := range map[string]int{
+		"| key | value | meaning |\n|---|---|---|": 0,
+		"| to | number | To is a rate. |":          0,
+		"| to | number |  |":                       1,
+		"| to | number | default 1 |":              1,
+		"Text \\| with a bar.":                     0,
+	} {
+		if got := meaningless(row + "\n"); len(got) != want {
+			t.Errorf("%q: %q", row, got)
+		}
+	}
 }

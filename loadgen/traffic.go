@@ -46,10 +46,14 @@ type Request struct {
 	// out of the load.
 	Weight float64 `yaml:"weight" json:"weight,omitempty"`
 	// Method defaults to GET.
-	Method  string            `yaml:"method" json:"method,omitempty"`
-	Path    string            `yaml:"path" json:"path"`
+	Method string `yaml:"method" json:"method,omitempty"`
+	// Path is a template of the path and the query: /v1/orders/{{pick "id"}}.
+	Path string `yaml:"path" json:"path"`
+	// Headers are templates of headers beside the traffic's, and stand over
+	// those. Default: none.
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
-	Body    string            `yaml:"body" json:"body,omitempty"`
+	// Body is a template of the body. Default: none is sent.
+	Body string `yaml:"body" json:"body,omitempty"`
 	// Vars are templates evaluated once for each hit, before the rest, so that
 	// a header and a body can share a value: {{.key}}.
 	Vars map[string]string `yaml:"vars" json:"vars,omitempty"`
@@ -129,9 +133,11 @@ type ReadRoute struct {
 	// Items is the JSONPath of what the answer lists as stored under the key:
 	// $.orders[*]. Empty: the answer is the one thing that is stored.
 	Items string `yaml:"items" json:"items,omitempty"`
-	// ID and Value are JSONPaths in an item, to be held against the write's.
+	// ID is the JSONPath of an item's id, to be held against the write's.
 	// Optional.
-	ID    string `yaml:"id" json:"id,omitempty"`
+	ID string `yaml:"id" json:"id,omitempty"`
+	// Value is the JSONPath of an item's value, to be held against the write's.
+	// Optional.
 	Value string `yaml:"value" json:"value,omitempty"`
 }
 
@@ -157,8 +163,11 @@ type Register struct {
 type RegisterWrite struct {
 	// Method defaults to PUT.
 	Method string `yaml:"method" json:"method,omitempty"`
-	Path   string `yaml:"path" json:"path"`
-	Body   string `yaml:"body" json:"body,omitempty"`
+	// Path is a template with .key and .value: /articles/{{.key}}.
+	Path string `yaml:"path" json:"path"`
+	// Body is a template with .key and .value: {"price":{{.value}}}. What is
+	// written must be here or in the path. Default: none is sent.
+	Body string `yaml:"body" json:"body,omitempty"`
 	// Success lists what counts as a success, as in a request. Default 2xx and
 	// 3xx.
 	Success []string `yaml:"success" json:"success,omitempty"`
@@ -167,6 +176,7 @@ type RegisterWrite struct {
 // RegisterRead is a GET that reads a register; 404 and 410 say that nothing has
 // been written to it yet.
 type RegisterRead struct {
+	// Path is a template with .key: /articles/{{.key}}.
 	Path string `yaml:"path" json:"path"`
 	// Value is the JSONPath of the value in the answer, such as $.note.
 	Value string `yaml:"value" json:"value"`

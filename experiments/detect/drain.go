@@ -34,9 +34,11 @@ type Drain struct {
 	Replica string `json:"replica,omitempty" yaml:"replica"`
 	// Signal is the stop signal. Default SIGTERM.
 	Signal string `json:"signal,omitempty" yaml:"signal"`
-	// InFlight and Newcomers name the attacks. Defaults in-flight and
-	// newcomers.
-	InFlight  string `json:"in_flight,omitempty" yaml:"in_flight"`
+	// InFlight names the attack whose requests are in flight at the signal.
+	// Default in-flight.
+	InFlight string `json:"in_flight,omitempty" yaml:"in_flight"`
+	// Newcomers names the attack that opens a connection for every request.
+	// Default newcomers.
 	Newcomers string `json:"newcomers,omitempty" yaml:"newcomers"`
 	// UnreadyWithin is how soon readiness must fail. Zero: the promise
 	// unready_within.

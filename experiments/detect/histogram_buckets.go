@@ -37,8 +37,10 @@ type HistogramBuckets struct {
 	// Duration names the duration histogram, without _bucket. Empty: the
 	// likeliest histogram of durations.
 	Duration string `json:"duration,omitempty" yaml:"duration"`
-	// RouteLabel and MethodLabel name labels. Empty: found by their usual names.
-	RouteLabel  string `json:"route_label,omitempty" yaml:"route_label"`
+	// RouteLabel names the label for the route. Empty: found by its usual names.
+	RouteLabel string `json:"route_label,omitempty" yaml:"route_label"`
+	// MethodLabel names the label for the method. Empty: found by its usual
+	// names.
 	MethodLabel string `json:"method_label,omitempty" yaml:"method_label"`
 	// During is the window: fault (default), steady, method, all or a step's name.
 	During string `json:"during,omitempty" yaml:"during"`

@@ -24,9 +24,9 @@ import (
 //
 // It needs a registers step.
 type Linearizability struct {
-	// MinReads and MinWrites are how many reads must have returned a value and
-	// how many writes must have been acknowledged. Defaults 100 and 30.
-	MinReads  int `yaml:"min_reads" json:"min_reads,omitempty"`
+	// MinReads is how many reads must have returned a value. Default 100.
+	MinReads int `yaml:"min_reads" json:"min_reads,omitempty"`
+	// MinWrites is how many writes must have been acknowledged. Default 30.
 	MinWrites int `yaml:"min_writes" json:"min_writes,omitempty"`
 	// Within is how long the judging may take, all registers together: the
 	// problem is NP-complete. Default 10s; what is not judged by then is unknown.

@@ -37,10 +37,13 @@ type MetricsTruth struct {
 	// Duration names the duration histogram, without _sum. Empty: the
 	// likeliest histogram of durations.
 	Duration string `json:"duration,omitempty" yaml:"duration"`
-	// CodeLabel, RouteLabel and MethodLabel name labels. Empty: found by their
-	// usual names and, for the code, by its values.
-	CodeLabel   string `json:"code_label,omitempty" yaml:"code_label"`
-	RouteLabel  string `json:"route_label,omitempty" yaml:"route_label"`
+	// CodeLabel names the label for the status. Empty: found by its usual names
+	// and by its values.
+	CodeLabel string `json:"code_label,omitempty" yaml:"code_label"`
+	// RouteLabel names the label for the route. Empty: found by its usual names.
+	RouteLabel string `json:"route_label,omitempty" yaml:"route_label"`
+	// MethodLabel names the label for the method. Empty: found by its usual
+	// names.
 	MethodLabel string `json:"method_label,omitempty" yaml:"method_label"`
 	// AtLeast is how many answered requests are needed. Default 100.
 	AtLeast int `json:"at_least,omitempty" yaml:"at_least"`

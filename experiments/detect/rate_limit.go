@@ -17,10 +17,14 @@ import (
 // It judges three attacks on one replica, of the same length: the flood, the
 // neighbour's, and the flood again with another address in each hit.
 type RateLimit struct {
-	// Flood, Neighbour and Disguised are the steps' names. Defaults flood,
-	// neighbour and disguised.
-	Flood     string `yaml:"flood" json:"flood,omitempty"`
+	// Flood names the step in which one caller asks for more than was agreed.
+	// Default flood.
+	Flood string `yaml:"flood" json:"flood,omitempty"`
+	// Neighbour names the step in which another caller asks meanwhile. Default
+	// neighbour.
 	Neighbour string `yaml:"neighbour" json:"neighbour,omitempty"`
+	// Disguised names the step in which the one caller asks again, from
+	// addresses that it makes up. Default disguised.
 	Disguised string `yaml:"disguised" json:"disguised,omitempty"`
 	// Tolerance is by which share what is taken may differ from what was agreed,
 	// and what is taken in disguise exceed what is taken without. Default 0.2.

@@ -21,9 +21,9 @@ import (
 type RollingRestart struct {
 	// AtLeast is how many requests are needed. Default 1000.
 	AtLeast int `json:"at_least,omitempty" yaml:"at_least"`
-	// Ratio and Slack bound the p99 by the steady state's: Ratio × p99 + Slack.
-	// Defaults 3 and 50ms.
-	Ratio float64       `json:"ratio,omitempty" yaml:"ratio"`
+	// Ratio bounds the p99 by the steady state's: Ratio × p99 + Slack. Default 3.
+	Ratio float64 `json:"ratio,omitempty" yaml:"ratio"`
+	// Slack is what the p99 may be above that. Default 50ms.
 	Slack time.Duration `json:"slack,omitempty" yaml:"slack"`
 	// Dip is how long fewer replicas than all but one may be ready before it
 	// counts: polls see a replica later than the one that restarts it does.

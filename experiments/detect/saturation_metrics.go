@@ -35,13 +35,18 @@ type SaturationMetrics struct {
 	During string `json:"during,omitempty" yaml:"during"`
 	// Moves is the least movement in interquartile ranges. Default 3.
 	Moves float64 `json:"moves,omitempty" yaml:"moves"`
-	// Names of series, where their shape does not tell: pool wait, in flight,
-	// goroutines, heap, collector.
-	PoolWait   string `json:"pool_wait,omitempty" yaml:"pool_wait"`
-	InFlight   string `json:"in_flight,omitempty" yaml:"in_flight"`
+	// PoolWait names the series of waits for a connection of the pool. Empty:
+	// found by its usual names.
+	PoolWait string `json:"pool_wait,omitempty" yaml:"pool_wait"`
+	// InFlight names the series of requests in flight. Empty: found by its usual
+	// names.
+	InFlight string `json:"in_flight,omitempty" yaml:"in_flight"`
+	// Goroutines names the series of goroutines. Empty: found by its usual names.
 	Goroutines string `json:"goroutines,omitempty" yaml:"goroutines"`
-	Heap       string `json:"heap,omitempty" yaml:"heap"`
-	GC         string `json:"gc,omitempty" yaml:"gc"`
+	// Heap names the series of the heap's size. Empty: found by its usual names.
+	Heap string `json:"heap,omitempty" yaml:"heap"`
+	// GC names the series of garbage collection. Empty: found by its usual names.
+	GC string `json:"gc,omitempty" yaml:"gc"`
 	// Ignore lists kinds that are not asked for: pool, in_flight, goroutines,
 	// heap, gc.
 	Ignore []string `json:"ignore,omitempty" yaml:"ignore"`

@@ -50,13 +50,17 @@ type Container struct {
 	// Args are arguments of the build; ${env.NAME} may be used. An empty one is
 	// the environment variable of its name, where that is set.
 	Args map[string]string `yaml:"args" json:"args,omitempty"`
-	// CPUs bounds the processors of each replica (0.5: half of one), MemoryBytes
-	// its memory. Zero: no bound.
-	CPUs        float64 `yaml:"cpus" json:"cpus,omitempty"`
-	MemoryBytes int64   `yaml:"memory_bytes" json:"memory_bytes,omitempty"`
-	// ReadOnly gives it a root that cannot be written, and a /tmp that can;
-	// DropCapabilities takes all capabilities, and the way to new ones.
-	ReadOnly         bool `yaml:"read_only" json:"read_only,omitempty"`
+	// CPUs bounds the processors of each replica (0.5: half of one). Zero, the
+	// default: no bound.
+	CPUs float64 `yaml:"cpus" json:"cpus,omitempty"`
+	// MemoryBytes bounds the memory of each replica, in bytes. Zero, the
+	// default: no bound.
+	MemoryBytes int64 `yaml:"memory_bytes" json:"memory_bytes,omitempty"`
+	// ReadOnly gives it a root that cannot be written, and a /tmp that can.
+	// Default false.
+	ReadOnly bool `yaml:"read_only" json:"read_only,omitempty"`
+	// DropCapabilities takes all capabilities, and the way to new ones. Default
+	// false.
 	DropCapabilities bool `yaml:"drop_capabilities" json:"drop_capabilities,omitempty"`
 }
 

@@ -117,13 +117,19 @@ const (
 // What is left out is as in service.
 type Next struct {
 	// Dir is its folder, such as another work tree. Default: the service's.
-	Dir   string `yaml:"dir" json:"dir,omitempty"`
+	Dir string `yaml:"dir" json:"dir,omitempty"`
+	// Build compiles its Go package, in place of the service's build or
+	// command. Default: the service's.
 	Build *Build `yaml:"build" json:"build,omitempty"`
 	// Container is what its image differs by, for environment: docker. Its args
 	// are added to the service's, and stand over them.
 	Container Container `yaml:"container" json:"container,omitzero"`
-	Command   []string  `yaml:"command" json:"command,omitempty"`
-	Args      []string  `yaml:"args" json:"args,omitempty"`
+	// Command runs something that is already there, in place of the service's
+	// build or command. Default: the service's.
+	Command []string `yaml:"command" json:"command,omitempty"`
+	// Args are all arguments of its binary, in place of the service's. Default:
+	// the service's.
+	Args []string `yaml:"args" json:"args,omitempty"`
 	// Env is added to the service's entries, and stands over them.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
 	// Migrate are the commands, in order, that bring the schema to the next
@@ -137,6 +143,7 @@ type Next struct {
 // Fill is an SQL statement that makes a table large before a run, on the
 // administrative connection.
 type Fill struct {
+	// Dependency is the name of the postgres dependency that has the table.
 	Dependency string `yaml:"dependency" json:"dependency"`
 	// SQL holds ${rows}, the number of rows that the experiment asks for, such
 	// as in generate_series(1, ${rows}).
@@ -173,9 +180,13 @@ func (s *Subject) AsNext() *Subject {
 
 // Build is how the service's binary is made with the go command.
 type Build struct {
-	Package string   `yaml:"package" json:"package"` // "./cmd/orders"
-	Tags    []string `yaml:"tags" json:"tags,omitempty"`
-	Flags   []string `yaml:"flags" json:"flags,omitempty"`
+	// Package is the main package, relative to the service's folder, such as
+	// ./cmd/orders.
+	Package string `yaml:"package" json:"package"`
+	// Tags are the build tags. Default: none.
+	Tags []string `yaml:"tags" json:"tags,omitempty"`
+	// Flags are further flags of go build, such as -trimpath. Default: none.
+	Flags []string `yaml:"flags" json:"flags,omitempty"`
 	// Overlay is a file for go build -overlay, relative to the subject file;
 	// mutants use it.
 	Overlay string `yaml:"overlay" json:"overlay,omitempty"`
@@ -185,7 +196,9 @@ type Build struct {
 type Command struct {
 	// Run is the command line; the word "service" as its first stands for the
 	// service's own binary.
-	Run []string          `yaml:"run" json:"run"`
+	Run []string `yaml:"run" json:"run"`
+	// Env is added to the service's entries for this command, and stands over
+	// them. Default: none.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
 	// Within bounds it. Default 60s.
 	Within time.Duration `yaml:"within" json:"within,omitempty"`
@@ -194,14 +207,19 @@ type Command struct {
 // Endpoint is an HTTP endpoint of every replica. An empty Path means that the
 // service has none.
 type Endpoint struct {
-	Port string `yaml:"port" json:"port,omitempty"` // default "http"
+	// Port is the name of the port it is at. Default http.
+	Port string `yaml:"port" json:"port,omitempty"`
+	// Path is its path, such as /readyz. Default: the service has no such
+	// endpoint.
 	Path string `yaml:"path" json:"path,omitempty"`
 }
 
 // Stop is how a replica is asked to end.
 type Stop struct {
-	Signal string        `yaml:"signal" json:"signal,omitempty"` // default SIGTERM
-	Grace  time.Duration `yaml:"grace" json:"grace,omitempty"`   // default 30s
+	// Signal is what asks it. Default SIGTERM.
+	Signal string `yaml:"signal" json:"signal,omitempty"`
+	// Grace is how long it then has before it is killed. Default 30s.
+	Grace time.Duration `yaml:"grace" json:"grace,omitempty"`
 }
 
 // Balancer stands before the replicas, like a Kubernetes Service.
@@ -209,11 +227,12 @@ type Balancer struct {
 	// Mode is tcp (default: connections are balanced) or http (requests, with
 	// one counted retry).
 	Mode string `yaml:"mode" json:"mode,omitempty"`
-	// Period is how often readiness is asked, Failures how many in a row take
-	// a replica out, Propagation how long it then takes until the balancer
-	// acts on it. Defaults 500ms, 2 and 0.
-	Period      time.Duration `yaml:"period" json:"period,omitempty"`
-	Failures    int           `yaml:"failures" json:"failures,omitempty"`
+	// Period is how often readiness is asked. Default 500ms.
+	Period time.Duration `yaml:"period" json:"period,omitempty"`
+	// Failures is how many refusals in a row take a replica out. Default 2.
+	Failures int `yaml:"failures" json:"failures,omitempty"`
+	// Propagation is how long it takes until the balancer acts on a change.
+	// Default 0: it does so at once.
 	Propagation time.Duration `yaml:"propagation" json:"propagation,omitempty"`
 }
 
@@ -287,11 +306,12 @@ type Dependency struct {
 	// Image is what the docker environment runs it from. Default:
 	// postgres:17-alpine, redis:7-alpine; for tcp it takes the place of Address.
 	Image string `yaml:"image" json:"image,omitempty"`
-	// Port is what the image listens on, for tcp; Env its environment and Run
-	// its command, where the image's own is not wanted.
-	Port int               `yaml:"port" json:"port,omitempty"`
-	Env  map[string]string `yaml:"env" json:"env,omitempty"`
-	Run  []string          `yaml:"run" json:"run,omitempty"`
+	// Port is what the image listens on, for tcp. Required with Image.
+	Port int `yaml:"port" json:"port,omitempty"`
+	// Env is added to the image's environment, for tcp. Default: none.
+	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Run is the image's command, for tcp. Default: the image's own.
+	Run []string `yaml:"run" json:"run,omitempty"`
 }
 
 // Wire is about the wire tap: a relay that understands postgres' protocol,
