@@ -45,7 +45,7 @@ func (s *server) testLocks(t *testing.T) {
 		_, err := service.Exec(context.Background(), "SELECT FROM parts")
 		ended <- err
 	}()
-	until(t, func() bool { return len(last().Tables) == 3 })
+	until(t, func() bool { return len(last().Tables) == 3 && len(last().Sessions) == 3 }) // they are two questions
 	sample := last()
 	if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
