@@ -78,6 +78,7 @@ var contracts = map[string]contract{
 		httpStage, true,
 	},
 	"malformed_body": {&faults.MalformedBody{}, httpStage, true},
+	"lost_answer":    {&faults.LostAnswer{}, httpStage, true},
 
 	"table_lock":         {&faults.TableLock{Within: 5 * time.Second}, postgresStage, false},
 	"long_reader":        {&faults.LongReader{Within: 5 * time.Second}, postgresStage, false},

@@ -217,6 +217,16 @@ func TestWitnesses(t *testing.T) {
 			parts{calls(journal.Call{Fault: "stalled_body", Status: 200, Answered: 5})},
 			ErrNotInForce,
 		},
+		"lost answer": {
+			&LostAnswer{},
+			parts{calls(journal.Call{Fault: "lost_answer", BodyRead: true, Age: 5})},
+			nil,
+		},
+		"lost answer, answered": {
+			&LostAnswer{},
+			parts{calls(journal.Call{Fault: "lost_answer", Status: 200, Answered: 5})},
+			ErrNotInForce,
+		},
 		"malformed": {
 			&MalformedBody{},
 			parts{calls(journal.Call{Fault: "malformed_body", Status: 200, Answered: 5})},

@@ -151,6 +151,23 @@ func (p *DrainDeadline) panics(d *docket, j journal.Journal, s *stop) {
 	}
 }
 
+// hadOpen remarks on it when no transaction was seen open as the replica ended:
+// there was nothing to be rolled back then.
+func (p *DrainDeadline) hadOpen(d *docket, j journal.Journal, s *stop) {
+	most := 0
+	for _, a := range activities(j, "", journal.Window{From: s.at, To: s.exited}) {
+		n := 0
+		for _, b := range a.Backends {
+			n += one(b.XactAge > 0 && (len(j.Header().Replicas) == 1 || strings.Contains(b.App, s.replica)))
+		}
+		most = max(most, n)
+	}
+	d.add(measured("transactions_open", float64(most), "1", 1))
+	if most == 0 {
+		d.note("no transaction of %s was seen open while it drained, so that none had to be rolled back", s.replica)
+	}
+}
+
 // rollback asks that no transaction that was open at the exit is still open 2 s
 // later. Those that wait for a lock are left out: the server notices only when
 // it has the lock that their client is gone.
@@ -158,6 +175,7 @@ func (p *DrainDeadline) rollback(d *docket, j journal.Journal, s *stop) {
 	if s.exited == 0 {
 		return
 	}
+	p.hadOpen(d, j, s)
 	w := journal.Window{From: s.exited.Add(rollsBackIn)}
 	alone := len(j.Header().Replicas) == 1
 	for e, a := range activities(j, "", w) {
