@@ -151,6 +151,13 @@ func quantitiesIn(m *journal.Memory) map[string]float64 {
 	return all
 }
 
+func notesIn(m *journal.Memory) (n int) {
+	for range journal.Of[journal.Note](m) {
+		n++
+	}
+	return n
+}
+
 // errorIs holds an error to a part of its text; empty for none.
 func errorIs(t *testing.T, err error, want string) {
 	t.Helper()

@@ -43,11 +43,7 @@ func TestCrashes(t *testing.T) {
 				if took := time.Since(began); tt.err == "" && (took < 2*time.Second || took >= 2500*time.Millisecond) {
 					t.Errorf("the last crash came after %v, wanted it in the first half of the third second", took)
 				}
-				notes := 0
-				for range journal.Of[journal.Note](m) {
-					notes++
-				}
-				if notes != tt.notes {
+				if notes := notesIn(m); notes != tt.notes {
 					t.Errorf("%d notes, wanted %d", notes, tt.notes)
 				}
 			})

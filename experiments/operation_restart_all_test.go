@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/seatrial/seatrial/experiments/journal"
 )
 
 func TestRestartAll(t *testing.T) {
@@ -59,11 +57,7 @@ func TestRestartAll(t *testing.T) {
 				if tt.err == "" && strings.Contains(strings.Join(env.done[2:], " "), "terminate") && tt.drain == "" {
 					t.Errorf("a replica was started before the other one was stopped: %v", env.done)
 				}
-				notes := 0
-				for range journal.Of[journal.Note](m) {
-					notes++
-				}
-				if notes != tt.notes {
+				if notes := notesIn(m); notes != tt.notes {
 					t.Errorf("%d notes, wanted %d", notes, tt.notes)
 				}
 			})

@@ -45,11 +45,7 @@ func TestRollingRestart(t *testing.T) {
 				if took := time.Since(began); took != tt.took {
 					t.Errorf("it took %v, wanted %v", took, tt.took)
 				}
-				notes := 0
-				for range journal.Of[journal.Note](m) {
-					notes++
-				}
-				if notes != tt.notes {
+				if notes := notesIn(m); notes != tt.notes {
 					t.Errorf("%d notes, wanted %d", notes, tt.notes)
 				}
 			})

@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/loadgen"
@@ -76,34 +76,18 @@ func TestHoldConnectionsSupports(t *testing.T) {
 // what end does, if anything.
 func heldBy(t *testing.T, end func(*net.TCPConn)) (base string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer conn.Close()
-				buf := make([]byte, 4096)
-				n, _ := conn.Read(buf) // none from a silent connection, until we end it
-				if strings.HasPrefix(string(buf[:n]), "GET /readyz ") {
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-				}
-				if end != nil {
-					end(conn.(*net.TCPConn))
-					return
-				}
-				_, _ = io.Copy(io.Discard, conn)
-			})
+	return "http://" + tcptest.Serve(t, func(_ int, conn *net.TCPConn) {
+		buf := make([]byte, 4096)
+		n, _ := conn.Read(buf) // none from a silent connection, until we end it
+		if strings.HasPrefix(string(buf[:n]), "GET /readyz ") {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
+		if end != nil {
+			end(conn)
+			return
+		}
+		_, _ = io.Copy(io.Discard, conn)
 	})
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-	return "http://" + l.Addr().String()
 }
 
 // holdOn carries the probe out as step "it", with traffic that has a body and a

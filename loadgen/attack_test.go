@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
@@ -270,25 +271,7 @@ func TestAttackHangsUp(t *testing.T) {
 // raw serves each connection with a function of its own.
 func raw(t *testing.T, handle func(nth int, c *net.TCPConn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for nth := 0; ; nth++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				handle(nth, c.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return "http://" + l.Addr().String()
+	return "http://" + tcptest.Serve(t, handle)
 }
 
 func readHead(c net.Conn) bool {

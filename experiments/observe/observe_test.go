@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
@@ -62,25 +63,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 // listen serves each connection with a function and returns the address.
 func listen(t *testing.T, handle func(c *net.TCPConn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				handle(c.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
+	return tcptest.Serve(t, func(_ int, c *net.TCPConn) { handle(c) })
 }
 
 func nobody(t *testing.T) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -77,7 +78,7 @@ func still(t *testing.T, rec *journal.Memory, seen uint64) bool {
 // pour is a dependency that sends as much as it can on every connection.
 func pour(t *testing.T) string {
 	t.Helper()
-	return handled(t, func(c net.Conn) {
+	return tcptest.Serve(t, func(_ int, c *net.TCPConn) {
 		block := make([]byte, 64<<10)
 		for {
 			if _, err := c.Write(block); err != nil {

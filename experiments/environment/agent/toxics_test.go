@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment/agent"
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -17,30 +18,7 @@ import (
 // echo is a dependency that sends back what it gets.
 func echo(t testing.TB) string {
 	t.Helper()
-	return handled(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
-}
-
-// handled serves each connection with a function and returns the address.
-func handled(t testing.TB, handle func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				handle(c)
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return tcptest.Serve(t, func(_ int, c *net.TCPConn) { _, _ = io.Copy(c, c) })
 }
 
 // Toxics that come and go while data flows lose, double and reorder nothing.

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
@@ -103,26 +103,10 @@ func ready(context.Context) error { return nil }
 // the other end closes its half.
 func echo(t *testing.T, name string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() {
-				defer c.Close()
-				fmt.Fprintln(c, name)
-				_, _ = io.Copy(c, c)
-			})
-		}
+	return tcptest.Serve(t, func(_ int, c *net.TCPConn) {
+		fmt.Fprintln(c, name)
+		_, _ = io.Copy(c, c)
 	})
-	t.Cleanup(func() { _ = l.Close(); conns.Wait() })
-	return l.Addr().String()
 }
 
 // balance puts backends in rotation behind one listener and returns its

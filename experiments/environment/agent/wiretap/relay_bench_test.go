@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/seatrial/seatrial/experiments/environment/tcptest"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
@@ -115,7 +115,7 @@ func untilReady(in *bufio.Reader) error {
 
 // answering is a server with one answer, of a row or of a thousand.
 func answering(b *testing.B) string {
-	return accepting(b, func(c net.Conn) {
+	return tcptest.Serve(b, func(_ int, c *net.TCPConn) {
 		in := bufio.NewReader(c)
 		head, _ := in.Peek(4)
 		if len(head) == 4 {
@@ -175,28 +175,8 @@ var (
 		&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
 )
 
-func accepting(b *testing.B, serve func(net.Conn)) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err == nil {
-				go func() { defer c.Close(); serve(c) }()
-			}
-		}
-	}()
-	return l.Addr().String()
-}
-
 func copying(b *testing.B, server string) string {
-	return accepting(b, func(c net.Conn) {
+	return tcptest.Serve(b, func(_ int, c *net.TCPConn) {
 		up, err := net.Dial("tcp", server)
 		if err != nil {
 			return
