@@ -56,7 +56,7 @@ func (c checker) head() {
 	if c.d.Has("name") && !nameRule.MatchString(c.Name) {
 		c.wrong("name", nameExpected, "bad name %q", c.Name)
 	}
-	c.oneOf("environment", c.Environment, "process", "docker")
+	c.oneOf("environment", c.Environment, Environments()...)
 }
 
 func (c checker) service() {

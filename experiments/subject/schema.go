@@ -22,7 +22,7 @@ func Schema() *jsonschema.Schema {
 	s := &yamlfile.Schema{
 		Required: required,
 		Enums: map[reflect.Type]map[string][]string{
-			reflect.TypeFor[Subject]():          {"environment": {"process", "docker"}},
+			reflect.TypeFor[Subject]():          {"environment": Environments()},
 			reflect.TypeFor[Dependency]():       {"kind": {Postgres, Redis, HTTP, TCP}},
 			reflect.TypeFor[Stop]():             {"signal": {"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"}},
 			reflect.TypeFor[Balancer]():         {"mode": {"tcp", "http"}},

@@ -13,6 +13,10 @@ import (
 // FileVersion is the version of the subject file's form.
 const FileVersion = 1
 
+// Environments are the names of the backends that a file may ask for; the first
+// is the default.
+func Environments() []string { return []string{"process", "docker"} }
+
 // Subject is a service on trial. [Load] reads one; every field then has its
 // default.
 type Subject struct {

@@ -8,10 +8,11 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/environment/process"
+	"github.com/seatrial/seatrial/experiments/subject"
 )
 
 // Names are those of all backends; the first is the default.
-func Names() []string { return []string{"process", "docker"} }
+func Names() []string { return subject.Environments() }
 
 // New returns the backend of a name; an empty one stands for the default.
 // Allowed are the hosts of dependencies that may be used although they are not on
