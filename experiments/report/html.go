@@ -26,10 +26,11 @@ var styleText string
 
 var page = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("report").Funcs(template.FuncMap{
-		"clean": func(v any) string { return Clean(fmt.Sprint(v)) },
-		"class": func(v any) string { return slug(fmt.Sprint(v)) },
-		"join":  func(s []string) string { return Clean(strings.Join(s, ", ")) },
-		"span":  Span,
+		"clean":  func(v any) string { return Clean(fmt.Sprint(v)) },
+		"class":  func(v any) string { return slug(fmt.Sprint(v)) },
+		"join":   func(s []string) string { return Clean(strings.Join(s, ", ")) },
+		"span":   Span,
+		"called": func(v verdictView) string { return Clean(called(v.Experiment)) },
 	}).Parse(pageText))
 })
 

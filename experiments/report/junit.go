@@ -70,7 +70,7 @@ func verdictCase(e folder.Experiment) junit.Testcase {
 	case experiments.Inconclusive, experiments.NotTried:
 		c.Skipped = r
 	case "": // what stopped the trial is an error of its own
-		c.Skipped = &junit.Result{Message: "not run", Type: "not run"}
+		c.Skipped = &junit.Result{Message: called(e), Type: called(e)}
 	default:
 		c.Error = r
 	}

@@ -77,6 +77,12 @@ func TestJUnitGolden(t *testing.T) {
 
 func TestJUnitSaysWhatStoppedATrial(t *testing.T) {
 	untried := []folder.Experiment{{Name: "crash", Title: "Two deaths"}}
+	killed := &folder.Trial{Experiments: []folder.Experiment{{Name: "crash", Runs: []string{"crash/1"}}}}
+	var killedText bytes.Buffer
+	Text{}.Write(&killedText, killed)
+	if !strings.Contains(killedText.String(), "! unfinished     crash") {
+		t.Errorf("what was not finished is not told:\n%s", &killedText)
+	}
 	for want, trial := range map[string]*folder.Trial{
 		"no Go files":  {Error: "build service: ./cmd/orders: no Go files", Experiments: untried},
 		"did not come": {Experiments: untried},
@@ -96,6 +102,9 @@ func TestJUnitSaysWhatStoppedATrial(t *testing.T) {
 		Text{}.Write(&text, trial)
 		if !strings.Contains(text.String(), "- not run        crash") {
 			t.Errorf("what was not run is not told:\n%s", &text)
+		}
+		if strings.Contains(text.String(), "checklist") {
+			t.Errorf("the checklist is told of where nothing was run:\n%s", &text)
 		}
 	}
 }

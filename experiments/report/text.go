@@ -60,7 +60,7 @@ func outcomeColor(o experiments.Outcome) string {
 
 var outcomeMarks = map[experiments.Outcome]string{
 	experiments.Passed: "✓", experiments.Failed: "✗", experiments.Inconclusive: "?",
-	experiments.Aborted: "!", experiments.Error: "!", experiments.NotTried: "-",
+	experiments.Aborted: "!", experiments.Error: "!", experiments.NotTried: "-", unfinished: "!", notRun: "-",
 }
 
 var findingMarks = map[detect.Outcome]string{
@@ -79,15 +79,36 @@ func findingColor(o detect.Outcome) string {
 	return yellow
 }
 
+// What came of an experiment that has no verdict: it was killed, or not begun.
+const (
+	unfinished experiments.Outcome = "unfinished"
+	notRun     experiments.Outcome = "not run"
+)
+
+// state is an experiment's outcome, or why it has none.
+func state(e folder.Experiment) experiments.Outcome {
+	switch {
+	case e.Verdict.Outcome != "":
+		return e.Verdict.Outcome
+	case len(e.Runs) > 0:
+		return unfinished
+	}
+	return notRun
+}
+
+// called is what the reports call an experiment's outcome.
+func called(e folder.Experiment) string {
+	if e.Verdict.Outcome == "" {
+		return string(state(e))
+	}
+	return e.Verdict.Called()
+}
+
 // Verdict writes what is said of one experiment: one line, and below it the
 // findings that did not hold, with what was measured and where it is seen.
 func (t Text) Verdict(w io.Writer, dir string, e folder.Experiment) {
 	outcome := e.Verdict.Outcome
-	sign, called := outcomeMarks[outcome], Clean(e.Verdict.Called())
-	if outcome == "" {
-		sign, called = "-", "not run"
-	}
-	mark := fmt.Sprintf("%s %-14s", sign, called)
+	mark := fmt.Sprintf("%s %-14s", outcomeMarks[state(e)], Clean(called(e)))
 	took := ""
 	if e.Took > 0 {
 		took = Span(e.Took)
@@ -220,7 +241,7 @@ func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 	}
 	outcome := trial.Outcome
 	if outcome == "" {
-		outcome = "unfinished"
+		outcome = unfinished
 	}
 	fmt.Fprintf(w, "\n%s: %s", t.paint(outcomeColor(outcome)+";1", strings.ToUpper(string(outcome))),
 		strings.Join(parts, ", "))
@@ -228,11 +249,8 @@ func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 		fmt.Fprintf(w, "; %s", Span(d))
 	}
 	fmt.Fprintf(w, "; seed %d\n", trial.Seed)
-	card := NewScorecard(trial)
-	fmt.Fprintf(w, "checklist: %s\n", card.Sentence())
-	if names := defaulted(trial.Promises, trial.Defaults); len(names) > 0 {
-		fmt.Fprintf(w, "promises that are defaults, because %s does not state them: %s\n",
-			subjectName(trial), strings.Join(names, ", "))
+	if carriedOut(trial) {
+		t.grounds(w, trial)
 	}
 	page := filepath.Join(trial.Dir, folder.ReportFile)
 	if _, err := os.Stat(page); err != nil {
@@ -240,6 +258,21 @@ func (t Text) Summary(w io.Writer, trial *folder.Trial) {
 		return
 	}
 	fmt.Fprintf(w, "report: %s\n", Clean(page))
+}
+
+// carriedOut reports whether anything was run at all; where nothing was, only
+// what stopped the trial is worth reading.
+func carriedOut(trial *folder.Trial) bool {
+	return slices.ContainsFunc(trial.Experiments, func(e folder.Experiment) bool { return len(e.Runs) > 0 })
+}
+
+// grounds are the checklist's state and the promises that nobody stated.
+func (t Text) grounds(w io.Writer, trial *folder.Trial) {
+	fmt.Fprintf(w, "checklist: %s\n", NewScorecard(trial).Sentence())
+	if names := defaulted(trial.Promises, trial.Defaults); len(names) > 0 {
+		fmt.Fprintf(w, "promises that are defaults, because %s does not state them: %s\n",
+			subjectName(trial), strings.Join(names, ", "))
+	}
 }
 
 // Write writes all of a trial: a head, every verdict, the summary.
@@ -285,18 +318,15 @@ type count struct {
 func tally(t *folder.Trial) []count {
 	order := []experiments.Outcome{
 		experiments.Passed, experiments.Failed, experiments.Inconclusive,
-		experiments.Aborted, experiments.Error, experiments.NotTried, "",
+		experiments.Aborted, experiments.Error, experiments.NotTried, unfinished, notRun,
 	}
 	var out []count
 	for _, o := range order {
 		c := count{Outcome: o}
 		for _, e := range t.Experiments {
-			if e.Verdict.Outcome == o {
+			if state(e) == o {
 				c.N++
 			}
-		}
-		if c.Outcome == "" {
-			c.Outcome = "not run"
 		}
 		if c.N > 0 {
 			out = append(out, c)

@@ -77,7 +77,7 @@ func (t *turn) take(place string) (taken bool, err error) {
 	lock := flock.New(place, flock.SetFlag(os.O_RDONLY))
 	taken, err = lock.TryLock()
 	if err != nil || !taken {
-		return false, wrapped("ask for this machine's turn", err)
+		return false, wrapped("ask for this machine's turn in "+place+", the folder for temporary files (TMPDIR)", err)
 	}
 	t.lock, t.holders = lock, 1
 	return true, nil

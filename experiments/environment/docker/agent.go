@@ -93,7 +93,8 @@ func (b *Backend) agentProgram(ctx context.Context, progress environment.Progres
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", file, seatrialPackage)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOTMPDIR="+dir)
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w%s; or name an image with %s", err, lastLines(string(said)), agentNaming)
+		return nil, fmt.Errorf("%w%s; use a seatrial that was built with CGO_ENABLED=0, which can be the agent as it is, "+
+			"or name an image with %s", err, lastLines(string(said)), agentNaming)
 	}
 	return os.ReadFile(file)
 }

@@ -73,7 +73,7 @@ func Start(ctx context.Context, parent string) (*Watcher, error) {
 	}
 	scratch, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
-		return nil, fmt.Errorf("make a scratch folder: %w", err)
+		return nil, fmt.Errorf("make a scratch folder: %w; set TMPDIR to a folder that can be written", err)
 	}
 	w := &Watcher{scratch: scratch, owner: flock.New(filepath.Join(scratch, ownerFile))}
 	if err := w.start(ctx); err != nil {
