@@ -137,8 +137,8 @@ func (d *BackoffGrowth) judge(f Finding, c callsIn, on string, s span) Finding {
 		if median < immediateBelow {
 			f.Evidence = c.evidence(1)
 			return f.violated("promised: attempts wait longer and longer; seen in %v: half of the %d first retries of %s "+
-				"came within %s of the refusal, without any wait (tied by %s)", s, len(once), on,
-				briefSeconds(median), c.tied)
+				"came within %s of the refusal, without any wait (tied by %s); wait before each attempt, and twice as long each "+
+				"time", s, len(once), on, briefSeconds(median), c.tied)
 		}
 	}
 	k := gaps.most(d.need)

@@ -208,8 +208,8 @@ func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 	}
 	if s.exited == 0 {
 		if s.end.Sub(s.at) > within {
-			d.against("promised to have ended %v after %s; %s was still there %v after it", within, p.Signal, s.replica,
-				brief(s.end.Sub(s.at)))
+			d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a deadline",
+				within, p.Signal, s.replica, brief(s.end.Sub(s.at)))
 			return
 		}
 		d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)
@@ -220,17 +220,20 @@ func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
 	switch {
 	case s.exit.Asked != "" && s.exit.Asked != p.Signal:
-		d.against("promised to have ended %v after %s; %s had to be ended with %s after %v",
-			within, p.Signal, s.replica, s.exit.Asked, brief(took))
+		d.against("promised to have ended %v after %s; %s had to be ended with %s after %v: give Shutdown a context with a "+
+			"deadline", within, p.Signal, s.replica, s.exit.Asked, brief(took))
 	case took > within:
-		d.against("promised to have ended %v after %s; %s took %v", within, p.Signal, s.replica, brief(took))
+		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline", within, p.Signal,
+			s.replica, brief(took))
 	case s.exit.Code == 0:
 	case mode == "":
 		d.note("%s ended with %s, not with code 0", s.replica, s.exitWords())
 	case s.exit.Signal != "":
-		d.against("%s was ended by %s itself (signal %s): it has no handler for it", s.replica, p.Signal, s.exit.Signal)
+		d.against("promised to drain; %s was ended by %s itself (signal %s): handle it (signal.Notify)", s.replica, p.Signal,
+			s.exit.Signal)
 	default:
-		d.against("promised to drain; %s ended with code %d after %s", s.replica, s.exit.Code, p.Signal)
+		d.against("promised to drain; %s ended with code %d after %s: let main return when Shutdown has", s.replica,
+			s.exit.Code, p.Signal)
 	}
 }
 
@@ -254,7 +257,7 @@ func (p *Drain) readiness(d *docket, s *stop, mode string) {
 	case took > p.UnreadyWithin && mode == "":
 		d.note("readiness of %s failed only %v after %s", s.replica, brief(took), p.Signal)
 	case took > p.UnreadyWithin:
-		d.against("promised to turn unready within %v of %s; %s still answered 200 %v after it",
+		d.against("promised to turn unready within %v of %s; %s still answered 200 %v after it: fail readiness first of all",
 			p.UnreadyWithin, p.Signal, s.replica, brief(s.lastReady.Sub(s.at)))
 	case took > unreadyWell:
 		d.note("readiness of %s failed after %v; at once would be better", s.replica, brief(took))

@@ -133,7 +133,7 @@ func TestDrain(t *testing.T) {
 		{"exit code 1", 5.1, 7.3, 8, exits(journal.Exited{Code: 1, Asked: "SIGTERM"}), Violated, "ended with code 1"},
 		{
 			"no handler", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
-			"it has no handler for it",
+			"handle it (signal.Notify)",
 		},
 		{
 			"killed", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,

@@ -64,7 +64,8 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 	case h.polls < max(p.AtLeast, 1):
 		d.doubt("only %d liveness polls were sent in %v, and %d are needed", h.polls, s, p.AtLeast)
 	case h.fault() != "":
-		d.against("promised to stay alive whatever becomes of its dependencies; in %v %s", s, h.fault())
+		d.against("promised to stay alive whatever becomes of its dependencies; in %v %s: ask no dependency in liveness", s,
+			h.fault())
 	case h.unanswered > 0:
 		d.note("%d of %d polls got no answer", h.unanswered, h.polls)
 	}
@@ -73,7 +74,8 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 		if noise := sleeperNoise(j, s.windows); noise > noiseMost {
 			d.doubt("the p99 of liveness was %v, but the machine itself was late by %v", brief(p99), brief(noise))
 		} else {
-			d.against("promised a liveness that costs nothing; in %v its p99 was %v, above %v", s, brief(p99), within)
+			d.against("promised a liveness that costs nothing; in %v its p99 was %v, above %v: answer it from memory", s,
+				brief(p99), within)
 		}
 	}
 	return d.close("in %v all %d answers were 200, their p99 was %v", s, h.took.count(), brief(h.took.at(0.99)))

@@ -100,7 +100,8 @@ func (m *Metastability) verdict(d *docket, c *crowd) Finding {
 		d.point(c.lastBadHit)
 		d.Failure = Metastable
 		return d.violated("metastable failure: the trigger (%s) is gone since %v, and the service stays down: %s of the "+
-			"calls came to a good end in the last %v, each sent %.2g times; watched for %v",
+			"calls came to a good end in the last %v, each sent %.2g times; watched for %v; give work up with its caller, and "+
+			"take no more at a time than can be done in time",
 			c.trigger.Name, gone, pctSeen(c.ratioOfLast()), lastLook, c.amplificationOfLast(), brief(watched))
 	case watched < m.Watch && !c.calm():
 		return d.unknown("the clients were watched for %v after the trigger %q was gone at %v, and the last bad window "+

@@ -220,10 +220,20 @@ func (p *MetricsTruth) compareGroup(
 		if missing+g.extra > 0 {
 			may = fmt.Sprintf(" (%.0f to %.0f with what cannot be known)", low, high)
 		}
-		d.against("callers of %s got %d answers of %s%s; %s counts %.0f", what, saw, class, may, counter.name, told)
+		truthBroken(d, "count each request once, by the status that was sent, when its handler has returned",
+			"callers of %s got %d answers of %s%s, and %s counts %.0f", what, saw, class, may, counter.name, told)
 		d.point(g.seen.example[class])
 	}
 	return worst
+}
+
+// truthBroken adds a problem; the first says what was promised, and what to do.
+func truthBroken(d *docket, remedy, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if len(d.problems) == 0 {
+		text = "promised: metrics say what callers saw; " + text + ": " + remedy
+	}
+	d.against("%s", text)
 }
 
 // durations holds the duration histogram's means to those of the callers.
@@ -252,13 +262,13 @@ func (p *MetricsTruth) durations(d *docket, j journal.Journal, grown []journal.S
 		if mean >= low && mean <= high {
 			continue
 		}
-		text := fmt.Sprintf("callers of %s waited %v on average; %s says %v (%v to %v would be true)",
+		text := fmt.Sprintf("callers of %s waited %v on average, and %s says %v (%v to %v would be true)",
 			strings.Join(g.routes, ", "), brief(saw), name, brief(mean), brief(max(low, 0)), brief(high))
 		if mean < low && g.seen.lag.at(0.99) > time.Duration(guardLag*float64(j.Header().Promises.SLOLatency)) {
 			d.doubt("%s; but the load generator was late itself", text)
 			continue
 		}
-		d.against("%s", text)
+		truthBroken(d, "time the whole handler", "%s", text)
 	}
 }
 

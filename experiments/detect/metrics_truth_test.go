@@ -126,12 +126,12 @@ func TestMetricsTruth(t *testing.T) {
 			if r.Code >= 500 {
 				c.code = "200"
 			}
-		}), nothing, Violated, "callers of create got 100 answers of 5xx; http_requests_total counts 0"},
+		}), nothing, Violated, "callers of create got 100 answers of 5xx, and http_requests_total counts 0"},
 		{"one error counted as 200", but(func(r journal.Request, c *counted) {
 			if r.Seq == 700 {
 				c.code = "200"
 			}
-		}), nothing, Violated, "callers of create got 100 answers of 5xx; http_requests_total counts 99"},
+		}), nothing, Violated, "callers of create got 100 answers of 5xx, and http_requests_total counts 99"},
 		{"404 counted as 400", but(func(r journal.Request, c *counted) {
 			if r.Code == 404 {
 				c.code = "400"
@@ -150,7 +150,7 @@ func TestMetricsTruth(t *testing.T) {
 				}
 				return s
 			})
-		}, Violated, "callers of create got 400 answers of 2xx; http_requests_total counts 406"},
+		}, Violated, "callers of create got 400 answers of 2xx, and http_requests_total counts 406"},
 		{
 			"route missing", but(func(r journal.Request, c *counted) { c.not = r.Route == "create" && r.Code != 0 }),
 			func(m *made) {
@@ -221,7 +221,7 @@ func TestMetricsTruth(t *testing.T) {
 		}, Unknown, "only 60 requests were answered"},
 		{"durations too short", but(func(_ journal.Request, c *counted) { c.seconds = 0.0158 }), func(m *made) {
 			m.change(func(r *journal.Request) { r.Done = r.Sent + secs(0.04) })
-		}, Violated, "waited 40ms on average; http_request_duration_seconds says 16ms"},
+		}, Violated, "waited 40ms on average, and http_request_duration_seconds says 16ms"},
 		{"durations just right", but(func(_ journal.Request, c *counted) { c.seconds = 0.0162 }), func(m *made) {
 			m.change(func(r *journal.Request) { r.Done = r.Sent + secs(0.04) })
 		}, Held, ""},

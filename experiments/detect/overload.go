@@ -213,13 +213,14 @@ func (s *Shedding) clauses(c surge, capacity float64) []clause {
 	return []clause{
 		{
 			c.goodputRaw() < needed, c.goodput() < needed,
-			fmt.Sprintf("promised to go on with %.1f/s, %s of its capacity; %s it gave %.1f/s good answers within %v",
-				needed, pct(s.Goodput), where, c.goodput(), s.Latency), c.late,
+			fmt.Sprintf("promised to go on with %.1f/s, %s of its capacity; %s it gave %.1f/s good answers within %v: bound "+
+				"what is worked on at a time", needed, pct(s.Goodput), where, c.goodput(), s.Latency), c.late,
 		},
 		{
 			ratio(c.timeouts, c.sent) > s.TimeoutRatio, ratio(c.timeouts+c.dropped, hits) > s.TimeoutRatio,
 			fmt.Sprintf("promised to refuse rather than keep callers waiting; %s %s of the hits ended in a timeout or a 504 "+
-				"(at most %s)", where, pctSeen(ratio(c.timeouts, c.sent)), pct(s.TimeoutRatio)), c.late,
+				"(at most %s): refuse at once what is above the bound, with 503 and Retry-After", where,
+				pctSeen(ratio(c.timeouts, c.sent)), pct(s.TimeoutRatio)), c.late,
 		},
 		{
 			c.shedRaw.at(0.99) > s.ShedsWithin, c.shed.at(0.99) > s.ShedsWithin,

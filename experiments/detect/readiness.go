@@ -194,7 +194,8 @@ func (p *Readiness) hard(d *docket, j journal.Journal, s faultStep, until journa
 	d.add(measured("flaps", float64(a.flaps), "1", a.polls))
 	switch length := s.window.Length(); {
 	case a.never != "" && length >= bound:
-		d.against("promised to turn unready when %s is gone; %s still answered 200 when it had been so for %v (%v to %v)",
+		d.against("promised to turn unready when %s is gone; %s still answered 200 when it had been so for %v (%v to %v): "+
+			"have readiness tell, within a timeout, whether what most requests need is there",
 			s.Target, a.never, brief(length), s.window.From, s.window.To)
 		d.point(a.odd)
 	case a.never != "":

@@ -116,7 +116,8 @@ func (p *RollingRestart) failures(d *docket, j journal.Journal, w journal.Window
 	d.add(bounded("failed", float64(failed), "1", "==", 0, sent), measured("failed_ratio_upper", upper, "1", sent))
 	switch {
 	case failed > 0:
-		d.against("promised that nobody notices a rolling restart; %d of %d requests between %v and %v failed (%s)",
+		d.against("promised that nobody notices a rolling restart; %d of %d requests between %v and %v failed (%s): turn "+
+			"unready at the signal, serve until the balancer has heard of it, and then wait for what is in flight",
 			failed, sent, w.From, w.To.Add(afterExit), words)
 	case sent < p.AtLeast:
 		d.doubt("only %d requests met the roll, and %d are needed to say that none fails: raise the rate", sent, p.AtLeast)
@@ -173,8 +174,8 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	case polls == 0:
 		d.doubt("readiness was not polled between %v and %v", w.From, w.To)
 	case longest > p.Dip:
-		d.against("promised to keep all replicas but one ready; for %v only %d of %d were",
-			brief(longest), fewest, len(replicas))
+		d.against("promised to keep all replicas but one ready; for %v only %d of %d were: be ready only when traffic can be "+
+			"served, and not later", brief(longest), fewest, len(replicas))
 		d.point(seen(worst, "%d of %d replicas are ready", fewest, len(replicas)))
 	}
 }

@@ -284,7 +284,8 @@ func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, notice
 	default:
 		d.point(shown)
 		d.against("callers waited in %v, and %s did not show it: %.4g at most, %.4g before (%.3g of its usual ranges of "+
-			"%.3g; %.3g are needed)", s, m.name, m.peak, m.calm, moved, max(m.iqr, 1/p.Moves), p.Moves)
+			"%.3g; %.3g are needed): have it follow %s", s, m.name, m.peak, m.calm, moved, max(m.iqr, 1/p.Moves), p.Moves,
+			kind.says)
 	}
 }
 

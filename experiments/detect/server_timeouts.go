@@ -116,12 +116,23 @@ func (p *ServerTimeouts) closes(d *docket, a patience, within time.Duration, all
 	d.point(worst)
 	switch {
 	case late+open > 0:
-		d.against("promised: a connection %s is closed within %v; seen: of %d, %d were closed later, and %d were still "+
-			"open after %s: set %s of http.Server", a.what, within, len(all), late, open, brief(longest), a.remedy)
+		d.against("promised: a connection %s is closed within %v; seen: of %d, %s: set %s of http.Server", a.what, within,
+			len(all), lateOrOpen(late, open, longest), a.remedy)
 	case good < p.AtLeast:
 		d.doubt("of %d connections %s, %d were seen to be closed, and %d are needed; the others were watched for %s at "+
 			"most, and %v are promised: give the probe more time", len(all), a.what, good, p.AtLeast, brief(longest), within)
 	}
+}
+
+// lateOrOpen says what became of connections that were not closed in time.
+func lateOrOpen(late, open int, longest time.Duration) string {
+	switch {
+	case open == 0:
+		return fmt.Sprintf("%d were closed later, after %s at the most", late, brief(longest))
+	case late == 0:
+		return fmt.Sprintf("%d were still open after %s", open, brief(longest))
+	}
+	return fmt.Sprintf("%d were closed later, and %d were still open after %s", late, open, brief(longest))
 }
 
 // reads asks that an answer which nobody reads is given up.
