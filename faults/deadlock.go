@@ -36,11 +36,7 @@ func (*Deadlock) Harm() string { return "a trigger on every table takes part in 
 
 // Supports wants a database.
 func (f *Deadlock) Supports(t Target) error {
-	if f.Within <= 0 {
-		return fmt.Errorf("deadlock: within %v is not positive", f.Within)
-	}
-	_, err := sqlTarget("deadlock", t)
-	return err
+	return supportsWithin("deadlock", f.Within, t)
 }
 
 // Inject takes the one lock and makes the triggers that ask for it.

@@ -39,11 +39,7 @@ func (f *LongReader) String() string {
 
 // Supports wants a database.
 func (f *LongReader) Supports(t Target) error {
-	if f.Within <= 0 {
-		return fmt.Errorf("long_reader: within %v is not positive", f.Within)
-	}
-	_, err := sqlTarget("long_reader", t)
-	return err
+	return supportsWithin("long_reader", f.Within, t)
 }
 
 // Inject begins the transaction.
@@ -59,9 +55,7 @@ func (f *LongReader) Inject(ctx context.Context, t Target) (Injection, error) {
 	u.add(closing(conn)) // ends the transaction, and with it the locks
 	tables, err := tablesOf(ctx, conn, f.Tables)
 	if err == nil {
-		_, err = conn.PgConn().Exec(ctx, fmt.Sprintf(
-			"BEGIN; SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS SHARE MODE",
-			f.Within.Milliseconds(), strings.Join(tables, ", "))).ReadAll()
+		err = lockTables(ctx, conn, "ACCESS SHARE", f.Within, tables)
 	}
 	if err == nil && conn.PgConn().TxStatus() != 'T' {
 		err = errors.New("the transaction did not stay open")

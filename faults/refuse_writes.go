@@ -78,11 +78,8 @@ func (f *RefuseWrites) Supports(t Target) error {
 		return fmt.Errorf("refuse_writes: refuse %d is negative", f.Refuse)
 	case len(f.On) == 0 || slices.ContainsFunc(f.On, unknown):
 		return fmt.Errorf("refuse_writes: on %v are not all of insert, update and delete", f.On)
-	case f.Within <= 0:
-		return fmt.Errorf("refuse_writes: within %v is not positive", f.Within)
 	}
-	_, err := sqlTarget("refuse_writes", t)
-	return err
+	return supportsWithin("refuse_writes", f.Within, t)
 }
 
 // Inject makes the triggers.

@@ -25,6 +25,27 @@ func sqlTarget(kind string, t Target) (SQL, error) {
 	return s, nil
 }
 
+// supportsWithin says why nobody can wait so long for locks of a target.
+func supportsWithin(kind string, within time.Duration, t Target) error {
+	if within <= 0 {
+		return fmt.Errorf("%s: within %v is not positive", kind, within)
+	}
+	_, err := sqlTarget(kind, t)
+	return err
+}
+
+// lockTables begins a transaction that holds locks of a mode on tables. There is
+// none when it returns an error.
+func lockTables(ctx context.Context, conn *pgx.Conn, mode string, within time.Duration, tables []string) error {
+	_, err := conn.PgConn().Exec(ctx, fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; LOCK TABLE %s IN %s MODE",
+		within.Milliseconds(), strings.Join(tables, ", "), mode)).ReadAll()
+	if err == nil {
+		return nil
+	}
+	_, undone := conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
+	return errors.Join(err, undone)
+}
+
 // Mark is the name of what is opened or made in a target's database: "seatrial-" and
 // the run's id where the target knows it. It is an application_name.
 func Mark(t Target) string {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -46,11 +45,7 @@ func (*TableLock) Harm() string { return "every transaction on the locked tables
 
 // Supports wants a database.
 func (f *TableLock) Supports(t Target) error {
-	if f.Within <= 0 {
-		return fmt.Errorf("table_lock: within %v is not positive", f.Within)
-	}
-	_, err := sqlTarget("table_lock", t)
-	return err
+	return supportsWithin("table_lock", f.Within, t)
 }
 
 // lockTries is how often a deadlock with the service's own transactions is
@@ -71,7 +66,7 @@ func (f *TableLock) Inject(ctx context.Context, t Target) (Injection, error) {
 	tables, err := tablesOf(ctx, conn, f.Tables)
 	for range lockTries {
 		if err == nil {
-			err = f.lock(ctx, conn, strings.Join(tables, ", "))
+			err = lockTables(ctx, conn, "ACCESS EXCLUSIVE", f.Within, tables)
 		}
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "40P01" {
@@ -86,17 +81,6 @@ func (f *TableLock) Inject(ctx context.Context, t Target) (Injection, error) {
 		return nil, u.fail(ctx, fmt.Errorf("table_lock: %d deadlocks with the service in a row", lockTries))
 	}
 	return u, nil
-}
-
-func (f *TableLock) lock(ctx context.Context, conn *pgx.Conn, tables string) error {
-	statements := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
-		f.Within.Milliseconds(), tables)
-	_, err := conn.PgConn().Exec(ctx, statements).ReadAll()
-	if err == nil {
-		return nil
-	}
-	_, undone := conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
-	return errors.Join(err, undone)
 }
 
 // Witness looks for backends that wait.
