@@ -146,7 +146,7 @@ func (p *planner) build() error {
 			return fmt.Errorf("step %q: %w", s.Name, err)
 		}
 	}
-	if err := errors.Join(p.times(), p.checkExpectations()); err != nil {
+	if err := errors.Join(p.times(), p.bounded(), p.checkExpectations()); err != nil {
 		return err
 	}
 	slices.SortStableFunc(p.Steps, func(a, b PlannedStep) int { return cmp.Compare(a.At, b.At) })
@@ -427,6 +427,23 @@ func (p *planner) times() error {
 			b.bind(s.Name, s.For)
 		}
 		s.At = s.At.Add(p.SteadyFor)
+	}
+	return nil
+}
+
+// longestPlan bounds what a file may ask for: what is broken is broken for a
+// while, not for good.
+const longestPlan = 24 * time.Hour
+
+// bounded refuses a plan without an end in sight.
+func (p *planner) bounded() error {
+	for _, s := range p.Steps {
+		if at := s.At.Duration(); at < 0 || at > longestPlan || s.For > longestPlan {
+			return fmt.Errorf("step %q would begin after %v and last %v; a plan takes %v at most", s.Name, at, s.For, longestPlan)
+		}
+	}
+	if length := p.Duration(); length < 0 || length > longestPlan {
+		return fmt.Errorf("it would take %v; a plan takes %v at most", length, longestPlan)
 	}
 	return nil
 }

@@ -185,6 +185,13 @@ func TestPlanErrors(t *testing.T) {
 			step("{for: 1s, operation: {attack: {rate: 1, routes: [creat]}}}"),
 			`no request of the traffic is called "creat"`,
 		},
+		"a step without end": {step("{for: 2000000h, operation: {attack: {rate: 1}}}"), "a plan takes 24h0m0s at most"},
+		"a wait without end": {
+			step("{at: 2500000h, for: 2500000h, operation: {attack: {rate: 1}}}"), "a plan takes 24h0m0s at most",
+		},
+		"a recovery without end": {
+			"version: 1\nname: x\ntitle: X\nrecovery: 30h\nexpect: [success]\n", "it would take 30h0m4s",
+		},
 		"nothing to break": {step("{for: 1s, fault: outage}"), "it is not said what to break"},
 		"unknown route of a detector": {
 			"version: 1\nname: x\ntitle: X\nexpect: [{success: {routes: [creat]}}]\n",
