@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -34,8 +35,14 @@ var _ = register(Info{
 	Summary: "a failing call is tried a few times and then given up",
 }, func() Detector { return &Attempts{MinSamples: 20} })
 
-// gaveUpLeast is how many logical calls must have been given up.
-const gaveUpLeast = 5
+const (
+	// gaveUpLeast is how many logical calls must have been given up.
+	gaveUpLeast = 5
+	// gaveUpAfter is how long none must have followed on the last attempt, or
+	// twice the longest wait that was seen, if that is more: until then it may
+	// still come.
+	gaveUpAfter = 2 * time.Second
+)
 
 // Detect judges the journal.
 func (d *Attempts) Detect(j journal.Journal) Finding {
@@ -91,9 +98,10 @@ func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn in
 	var worst chain
 	gaveUp := 0
 	lengths := tally{}
+	wait := max(gaveUpAfter, 2*longestWait(failed))
 	for _, ch := range failed {
 		lengths[fmt.Sprintf("%d attempts", len(ch))]++
-		if ch.gaveUp() {
+		if ch.gaveUp(c.until, wait) {
 			gaveUp++
 		}
 		if len(ch) > len(worst) {

@@ -54,6 +54,24 @@ func TestAttemptsWantsCallsThatAreGivenUp(t *testing.T) {
 	expect(t, (&Attempts{MinSamples: 20}).Detect(s), Unknown, "only 0 were given up")
 }
 
+// What was tried a moment ago may still be tried again: asked while the run goes
+// on, a long backoff is no giving up.
+func TestAttemptsWaitsForTheNext(t *testing.T) {
+	build := func(seenFor time.Duration, gaps ...time.Duration) *stubCalls {
+		s := newStubCalls().calm()
+		for i := range 30 {
+			s.play(faultFrom.Add(time.Duration(i)*ms), 503, gaps...)
+		}
+		s.play(faultFrom.Add(seenFor), 200)
+		return s
+	}
+	d := &Attempts{MinSamples: 20}
+	expect(t, d.Detect(build(1900*ms, 50*ms)), Unknown, "only 0 were given up")
+	expect(t, d.Detect(build(2200*ms, 50*ms)), Held, "2 at most")
+	expect(t, d.Detect(build(4*time.Second, 1500*ms)), Unknown, "only 0 were given up")
+	expect(t, d.Detect(build(5*time.Second, 1500*ms)), Held, "2 at most")
+}
+
 func TestAttemptsLeavesOutTransportReplays(t *testing.T) {
 	replayed := func(nth int, method string) *stubCalls {
 		s := newStubCalls().calm()

@@ -50,8 +50,22 @@ func (a arrival) evidence(format string, args ...any) Evidence {
 // they arrived.
 type chain []arrival
 
-// gaveUp says that the last attempt failed and none followed.
-func (c chain) gaveUp() bool { return c[len(c)-1].failed() }
+// gaveUp says that the last attempt failed and that none has followed for so long.
+func (c chain) gaveUp(seenUntil journal.Instant, wait time.Duration) bool {
+	last := c[len(c)-1]
+	return last.failed() && seenUntil >= last.end().Add(wait)
+}
+
+// longestWait is the longest wait between two attempts of one call.
+func longestWait(chains []chain) time.Duration {
+	var longest time.Duration
+	for _, c := range chains {
+		for i := 1; i < len(c); i++ {
+			longest = max(longest, c[i].at.Sub(c[i-1].end()))
+		}
+	}
+	return longest
+}
 
 // tie is a way to tell which calls are attempts of one logical call.
 type tie struct {
@@ -113,7 +127,8 @@ type callsIn struct {
 	// first step. Zero: not known.
 	calls, asked int
 	calm         float64
-	header       string // in which the service would pass our request id on
+	until        journal.Instant // the last arrival in the whole journal
+	header       string          // in which the service would pass our request id on
 }
 
 // callsOn collects the chains at the named dependency.
@@ -121,6 +136,7 @@ func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	all := arrivals(j, on)
 	out := callsIn{asked: askedOf(j, on, s), header: requestIDHeader(j.Header(), on)}
 	for _, a := range all {
+		out.until = max(out.until, a.at)
 		if s.contains(a.at) {
 			out.calls++
 		}
