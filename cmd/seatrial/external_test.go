@@ -139,9 +139,9 @@ func (s *shore) passes(entry string) {
 	s.clean()
 }
 
-func (s *shore) interrupted(entry string) {
+func (s *shore) interrupted(entry string, flags ...string) {
 	y := s.yard(s.t, entry)
-	v := y.start("run", "snared", "--no-confirm")
+	v := y.start(append([]string{"run", "snared", "--no-confirm"}, flags...)...)
 	v.until("in force: refused")
 	if len(s.left()) == 0 {
 		s.t.Error("nothing is on the server while the fault is in force")
