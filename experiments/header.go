@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/subject"
 )
 
 // RunInfo is what a journal's header says of one run beyond its plan.
@@ -37,6 +38,7 @@ func (p *Plan) Header(r RunInfo) journal.Header {
 		Routes: p.routes(), Promises: p.Subject.Promises, Defaults: p.Subject.Defaults,
 		LoadFrom: r.LoadFrom, LoadFor: p.LoadFor(), Rate: p.Rate, Balancer: p.Subject.Service.Balancer.Mode,
 	}
+	h.Endpoints = endpoints(p.Subject.Service)
 	for _, d := range p.Subject.Dependencies {
 		info := journal.DependencyInfo{Name: d.Name, Kind: d.Kind, Soft: d.Soft}
 		if d.RequestID != journal.RequestIDHeader {
@@ -50,6 +52,20 @@ func (p *Plan) Header(r RunInfo) journal.Header {
 		h.Method = append(h.Method, planned)
 	}
 	return h
+}
+
+// endpoints are those of the service's health that it has.
+func endpoints(s subject.Service) []string {
+	names := []string{}
+	for _, e := range []struct {
+		name string
+		at   subject.Endpoint
+	}{{journal.Readiness, s.Readiness}, {journal.Liveness, s.Liveness}, {journal.Startup, s.Startup}} {
+		if e.at.Path != "" {
+			names = append(names, e.name)
+		}
+	}
+	return names
 }
 
 // routes describes the subject's traffic, all of it: steps may use more of it

@@ -76,7 +76,15 @@ func TestLiveness(t *testing.T) {
 		{"no endpoint", then(without[journal.Poll], func(m *made) {
 			m.polls("replica-1", journal.Readiness, 1, 20, 200)
 		}), NotApplicable, "name it as service.liveness"},
-		{"nothing polled", without[journal.Poll], Unknown, "no health endpoint was polled"},
+		{"nothing polled", without[journal.Poll], Unknown, "liveness was not polled"},
+		{"no endpoint", func(m *made) {
+			without[journal.Poll](m)
+			m.header.Endpoints = []string{}
+		}, NotApplicable, "name it as service.liveness"},
+		{"an endpoint, not polled", func(m *made) {
+			without[journal.Poll](m)
+			m.header.Endpoints = []string{journal.Liveness}
+		}, Unknown, "liveness was not polled"},
 		{"few polls", func(m *made) {
 			n := 0
 			replace(m, func(_ journal.Entry, p journal.Poll) journal.Body {
@@ -165,6 +173,10 @@ func TestReadiness(t *testing.T) {
 			m.change(func(r *journal.Request) { r.OK = r.Seq%10 != 0 })
 		}, Violated, "readiness said 200 in the steady state while only 90 %"},
 		{"not polled", "db", 7, 32, without[journal.Poll], Unknown, "readiness was not polled"},
+		{"no endpoint", "db", 7, 32, func(m *made) {
+			without[journal.Poll](m)
+			m.header.Endpoints = []string{}
+		}, NotApplicable, "name it as service.readiness"},
 		{"not in force", "db", 7, 32, without[journal.StepEvent], Unknown, "was not in force"},
 		{"no step", "db", 7, 32, func(m *made) { m.header.Method = nil }, Unknown, "no step made a dependency unusable"},
 	}

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -43,11 +45,8 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 	if err != nil {
 		return d.unknown("%v", err)
 	}
-	if !polled(j, journal.Liveness) {
-		if polled(j, journal.Readiness) {
-			return d.notApplicable("the service has no liveness endpoint that could be polled; name it as service.liveness")
-		}
-		return d.unknown("no health endpoint was polled")
+	if outcome, err := unpolled(j, journal.Liveness); err != nil {
+		return d.as(outcome, "%v", err)
 	}
 	h := healthIn(j, journal.Liveness, s.windows)
 	d.add(bounded("liveness_failures", float64(h.refused), "1", "==", 0, h.polls),
@@ -116,6 +115,22 @@ func (p *Liveness) alive(d *docket, j journal.Journal, s span) {
 			d.point(seen(e, "ended with code %d", exit.Code))
 		}
 	}
+}
+
+// unpolled says why there are no polls of an endpoint: not applicable where the
+// service has none, unknown where it should have been polled; empty where it was.
+func unpolled(j journal.Journal, endpoint string) (Outcome, error) {
+	known := j.Header().Endpoints
+	switch {
+	case polled(j, endpoint):
+		return "", nil
+	case slices.Contains(known, endpoint):
+		return Unknown, fmt.Errorf("%s was not polled", endpoint)
+	case known != nil, endpoint != journal.Readiness && polled(j, journal.Readiness):
+		return NotApplicable, fmt.Errorf("the service has no %s endpoint that could be polled; name it as service.%s",
+			endpoint, endpoint)
+	}
+	return Unknown, fmt.Errorf("%s was not polled", endpoint)
 }
 
 func polled(j journal.Journal, endpoint string) bool {

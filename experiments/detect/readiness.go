@@ -77,8 +77,8 @@ const softShare = 0.01
 func (p *Readiness) Detect(j journal.Journal) Finding {
 	d := open("readiness")
 	q := p.resolved()
-	if !polled(j, journal.Readiness) {
-		return d.unknown("readiness was not polled")
+	if outcome, err := unpolled(j, journal.Readiness); err != nil {
+		return d.as(outcome, "%v", err)
 	}
 	soft, known := map[string]bool{}, map[string]bool{}
 	for _, dep := range j.Header().Dependencies {

@@ -94,6 +94,10 @@ func TestRollingRestart(t *testing.T) {
 			})
 		}, Unknown, "replica-2 was not stopped and started again"},
 		{"not polled", without[journal.Poll], Unknown, "readiness was not polled"},
+		{"no endpoint", func(m *made) {
+			without[journal.Poll](m)
+			m.header.Endpoints = []string{}
+		}, Held, "no readiness endpoint"},
 		{"no load", func(m *made) { m.requests = nil }, Unknown, "only 0 requests met the roll"},
 		{"no steady state", func(m *made) {
 			m.change(func(r *journal.Request) {

@@ -74,8 +74,8 @@ type lateStart struct {
 func (p *SlowStart) Detect(j journal.Journal) Finding {
 	d := open("slow_start")
 	q := p.resolved()
-	if !polled(j, journal.Readiness) {
-		return d.unknown("readiness was not polled; name it as service.readiness")
+	if outcome, err := unpolled(j, journal.Readiness); err != nil {
+		return d.as(outcome, "%v", err)
 	}
 	var starts []lateStart
 	for _, s := range dependencySteps(j, q.Faults) {

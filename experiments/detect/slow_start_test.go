@@ -85,7 +85,7 @@ func TestSlowStart(t *testing.T) {
 		{"a 5xx before", 26, []func(*made){failing(25.5)}, Held, ""},
 		{"a 5xx of the balancer's", 26, []func(*made){failing(27), func(m *made) { m.header.Balancer = "http" }}, Held, ""},
 		{"few requests", 26, []func(*made){func(m *made) { m.requests = m.requests[:10] }}, Unknown, "20 are needed"},
-		{"not polled", 26, []func(*made){without[journal.Poll]}, Unknown, "name it as service.readiness"},
+		{"not polled", 26, []func(*made){without[journal.Poll]}, Unknown, "readiness was not polled"},
 		{"not started", 26, []func(*made){without[journal.Started]}, Unknown, "no replica was started"},
 		{"not in force", 26, []func(*made){without[journal.StepEvent]}, Unknown, "was not in force"},
 	}

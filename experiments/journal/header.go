@@ -24,7 +24,10 @@ type Header struct {
 	Replicas     []string         `json:"replicas"`
 	Dependencies []DependencyInfo `json:"dependencies"`
 	Routes       []Route          `json:"routes"`
-	Promises     Promises         `json:"promises"`
+	// Endpoints are the endpoints that the subject names of the service:
+	// [Readiness], [Liveness], [Startup]. Nil: not recorded.
+	Endpoints []string `json:"endpoints,omitzero"`
+	Promises  Promises `json:"promises"`
 	// Defaults names the promises that the owner did not state.
 	Defaults []string `json:"defaults,omitempty"`
 	// Method is what was planned; [Journal.Steps] is what was carried out.
