@@ -96,6 +96,34 @@ func (y *yard) abortedIn(trial *folder.Trial, phase string) {
 	}
 }
 
+// A terminal that is gone ends a trial as an interrupt does.
+func TestTerminalGone(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	v := y.start("run", "dip")
+	v.until("in force: gone")
+	v.signal(syscall.SIGHUP)
+	v.ended(experiments.ExitAborted, "ABORTED")
+	y.reported(y.trial())
+}
+
+// Nobody reads any more what a trial prints (seatrial run | head): it goes on to
+// its end and leaves its reports.
+func TestReaderGone(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	r, w, err := os.Pipe()
+	y.must(err)
+	y.must(r.Close())
+	v := y.startInto(w, "run", "dip", "--no-confirm")
+	y.must(w.Close())
+	if code := v.wait(); code != experiments.ExitPassed && code != experiments.ExitInconclusive {
+		t.Errorf("exit code %d", code)
+	}
+	v.nothingLeft()
+	y.reported(y.trial())
+}
+
 // The second interrupt does not wait for anything, and the watcher cleans up.
 func TestInterruptedTwice(t *testing.T) {
 	t.Parallel()

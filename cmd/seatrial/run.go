@@ -44,8 +44,8 @@ One trial at a time has the machine: another seatrial run, or a trial of a test,
 says whom it waits for and begins when that has ended. (Who has a TMPDIR of its
 own does not wait, and should know why.)
 
-Ctrl-C puts back what is broken and writes the report of what was seen; a second
-Ctrl-C stops at once.
+Ctrl-C puts back what is broken and writes the report of what was seen, and so does
+the end of the terminal; a second Ctrl-C stops at once.
 
 It exits with 0 when everything that was tried passed, 1 when something failed,
 2 when something was not conclusive (and nothing failed), 3 when the trial was
@@ -107,8 +107,8 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	return outcome(t.Outcome)
 }
 
-// interruptible is a context that the first interrupt ends; the second one
-// ends the program at once, and the watcher cleans up.
+// interruptible is a context that the first interrupt ends, or the end of the
+// terminal; the second one ends the program at once, and the watcher cleans up.
 func interruptible(parent context.Context, show *progress) (context.Context, func()) {
 	if parent == nil {
 		parent = context.Background()
@@ -116,6 +116,13 @@ func interruptible(parent context.Context, show *progress) (context.Context, fun
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	// Whoever reads what is printed may end before the trial does. To be told of it
+	// is enough for not to die of it; to ignore it would be inherited by the service.
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {
@@ -133,6 +140,7 @@ func interruptible(parent context.Context, show *progress) (context.Context, fun
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		signal.Stop(unread)
 		close(done)
 		cancel()
 	}

@@ -138,12 +138,19 @@ type voyage struct {
 }
 
 // start starts seatrial in a group of its own, as a shell does.
-func (y *yard) start(args ...string) *voyage {
+func (y *yard) start(args ...string) *voyage { return y.startInto(nil, args...) }
+
+// startInto starts seatrial with a standard output of the test's own; nil stands
+// for the voyage's.
+func (y *yard) startInto(stdout *os.File, args ...string) *voyage {
 	y.t.Helper()
 	v := &voyage{yard: y, cmd: exec.Command("seatrial", args...), done: make(chan struct{})}
 	v.cmd.Dir = y.dir
 	v.cmd.Env = append(append(os.Environ(), "TMPDIR="+y.tmp, "NO_COLOR=1"), y.env...)
 	v.cmd.Stdout, v.cmd.Stderr = &v.out, &v.errors
+	if stdout != nil {
+		v.cmd.Stdout = stdout
+	}
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	y.must(v.cmd.Start())
 	go func() {
