@@ -439,7 +439,8 @@ const longestPlan = 24 * time.Hour
 func (p *planner) bounded() error {
 	for _, s := range p.Steps {
 		if at := s.At.Duration(); at < 0 || at > longestPlan || s.For > longestPlan {
-			return fmt.Errorf("step %q would begin after %v and last %v; a plan takes %v at most", s.Name, at, s.For, longestPlan)
+			return fmt.Errorf("step %q would begin after %v and last %v; a plan takes %v at most",
+				s.Name, at, s.For, longestPlan)
 		}
 	}
 	if length := p.Duration(); length < 0 || length > longestPlan {
