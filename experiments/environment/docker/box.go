@@ -44,6 +44,12 @@ type order struct {
 	netAdmin   bool // a superuser that may change its network, and nothing else
 }
 
+// String tells orders apart that differ in anything.
+func (o order) String() string {
+	type bare order // without this method
+	return fmt.Sprintf("%#v", bare(o))
+}
+
 // box is one container, which may be started again and again.
 type box struct {
 	owner  *Environment

@@ -25,14 +25,16 @@ import (
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
-// server is one dependency of an environment. Start is nil where the agent
-// hosts it, or nobody of ours does.
+// server is one dependency of an environment. Start starts its container, and is
+// nil where the agent hosts it, or nobody of ours does; await returns when it can
+// be used.
 type server struct {
 	fleet.Keeper
 	dependency subject.Dependency
 	*box
 	lines      *spawn.Lines
-	start      func(context.Context) error
+	start      func(context.Context) (fleet.Process, error)
+	await      func(context.Context, fleet.Process) error
 	answers    func(context.Context) error // nil once it does
 	stopSignal syscall.Signal
 
@@ -142,20 +144,21 @@ func (e *Environment) planServer(s *server, port int, m maker, o order) error {
 	s.outside = outside.Address()
 	s.direct = net.JoinHostPort(name, strconv.Itoa(port))
 	o.aliases, o.publish = []string{name}, map[int]int{port: outside.Port}
-	s.start = func(ctx context.Context) error {
+	s.start = func(ctx context.Context) (fleet.Process, error) {
 		p, _ := pictureOf(s.dependency)
 		o.image = p.name
 		if err := e.engine.ensure(ctx, p, e.Options.Progress); err != nil {
-			return err
+			return nil, err
 		}
 		made, err := e.make(ctx, m, o, s.lines)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.Target, err)
+			return nil, fmt.Errorf("%s: %w", s.Target, err)
 		}
 		e.own(made)
 		s.box = made
-		return s.run(ctx)
+		return s.launch(ctx)
 	}
+	s.await = s.answered
 	return nil
 }
 
@@ -166,18 +169,19 @@ const startWithin = 60 * time.Second
 // askEvery is how often what was started is asked whether it answers.
 const askEvery = 5 * time.Millisecond
 
-// run starts the container and returns when the server in it answers.
-func (s *server) run(ctx context.Context) error {
-	p, err := s.Launch(ctx, func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
+// launch starts the container.
+func (s *server) launch(ctx context.Context) (fleet.Process, error) {
+	return s.Launch(ctx, func(ctx context.Context, exited func(spawn.Exit)) (fleet.Process, error) {
 		r, err := s.box.start(ctx, exited, nil)
 		if err != nil {
 			return nil, err
 		}
 		return r, nil
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// answered returns when the server in the container answers.
+func (s *server) answered(ctx context.Context, p fleet.Process) error {
 	if err := fleet.Await(ctx, p, "its container", startWithin, askEvery, s.answers); err != nil {
 		return fmt.Errorf("%s: %w%s", s.Target, err, fleet.Printed(s.lines))
 	}
@@ -193,7 +197,11 @@ func (s *server) Restart(ctx context.Context) error {
 	if err := s.Halt(ctx, s.stopSignal, stopWithin); err != nil {
 		return err
 	}
-	return s.run(ctx)
+	p, err := s.launch(ctx)
+	if err != nil {
+		return err
+	}
+	return s.answered(ctx, p)
 }
 
 // planPostgres has PostgreSQL run from an image that knows POSTGRES_PASSWORD, as
@@ -226,7 +234,10 @@ func (e *Environment) planPostgres(s *server) error {
 		}
 		return c.GetContainerID(), err
 	}
-	o := order{cmd: []string{"postgres"}}
+	o := order{cmd: []string{"postgres"}, env: map[string]string{}}
+	if !d.Durable {
+		o.env["POSTGRES_INITDB_ARGS"] = "--no-sync" // as fsync=off does for the server
+	}
 	settings := postgres.Settings(d)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		o.cmd = append(o.cmd, "-c", name+"="+settings[name])
@@ -234,9 +245,8 @@ func (e *Environment) planPostgres(s *server) error {
 	if err := e.planServer(s, 5432, make, o); err != nil {
 		return err
 	}
-	bare := s.start
-	s.start = func(ctx context.Context) error {
-		if err := bare(ctx); err != nil {
+	s.await = func(ctx context.Context, p fleet.Process) error {
+		if err := s.answered(ctx, p); err != nil {
 			return err
 		}
 		if err := s.fill(ctx, e.Subject); err != nil {

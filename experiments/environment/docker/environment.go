@@ -32,8 +32,11 @@ type Environment struct {
 	watching sync.WaitGroup
 
 	mu    sync.Mutex
-	boxes []*box          // those of the dependencies
+	boxes []*box          // those of the dependencies, and of commands that come before the service
 	units map[string]*box // those of the replicas, by name
+
+	starting sync.WaitGroup // dependencies whose containers are being started
+	spares   spares
 }
 
 var _ environment.Environment = (*Environment)(nil)
@@ -42,7 +45,7 @@ func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o envi
 	e := &Environment{backend: b, engine: b.engine, scratch: b.host.Watcher().Scratch(), units: map[string]*box{}}
 	e.life, e.end = context.WithCancel(context.Background())
 	e.Base = fleet.NewBase(fleet.Config{
-		Subject: s, Journal: rec, New: e.newReplica, Commands: e.commands,
+		Subject: s, Journal: rec, New: e.newReplica, Commands: e.commands, Ahead: e.ahead,
 		Build: func(ctx context.Context, s *subject.Subject) (string, error) {
 			return b.serviceImage(ctx, s, o.Progress, false)
 		},
@@ -71,10 +74,21 @@ func (e *Environment) up(ctx context.Context) error {
 	}
 	for _, s := range e.servers {
 		if s.start != nil {
-			starts = append(starts, s.start)
+			e.starting.Add(1)
+			starts = append(starts, func(ctx context.Context) error { return e.bring(ctx, s) })
 		}
 	}
 	return e.Bring(ctx, starts)
+}
+
+// bring starts a dependency and returns when it can be used.
+func (e *Environment) bring(ctx context.Context, s *server) error {
+	p, err := s.start(ctx)
+	e.starting.Done()
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, p)
 }
 
 func (e *Environment) openNetwork(ctx context.Context) error {
@@ -101,7 +115,7 @@ func (e *Environment) Stop(ctx context.Context) error {
 	e.watching.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var ends []func(context.Context) error
+	ends := e.spares.ends()
 	for _, b := range e.boxes {
 		ends = append(ends, b.remove)
 	}

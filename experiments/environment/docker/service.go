@@ -44,8 +44,11 @@ func insidePorts(s *subject.Subject) map[string]int {
 	return inside
 }
 
-// newReplica makes a replica's container.
+// newReplica makes a replica's container, unless that has been made already.
 func (e *Environment) newReplica(ctx context.Context, index int, name string) (*fleet.Unit, error) {
+	if u := e.spares.unit(name); u != nil {
+		return u, nil
+	}
 	return e.unit(ctx, name, e.replicaValues(index, name), func(*order) {})
 }
 
@@ -147,40 +150,53 @@ func mapped(entries []string) map[string]string {
 // commands runs a version's commands, each in a container from its image. Their
 // references lead to the databases directly, past the proxies.
 func (e *Environment) commands(ctx context.Context, v fleet.Version, source, at string) error {
-	scope := e.scope(true).With(e.replicaValues(0, source))
+	scope := e.commandScope(source)
 	run := func(ctx context.Context, c fleet.Command) (spawn.Exit, error) { return e.run(ctx, v, c, scope) }
 	return e.RunCommands(ctx, v.Service.Before, source, at, scope, run)
 }
 
-// run runs one command to its end.
-func (e *Environment) run(
-	ctx context.Context, v fleet.Version, c fleet.Command, scope render.Scope,
-) (spawn.Exit, error) {
+// commandScope is what the references of commands stand for.
+func (e *Environment) commandScope(source string) render.Scope {
+	return e.scope(true).With(e.replicaValues(0, source))
+}
+
+// commandOrder is what the container of a command is made from.
+func (e *Environment) commandOrder(v fleet.Version, c fleet.Command, scope render.Scope) (order, error) {
 	o, err := e.order(v, scope)
 	if err != nil {
-		return spawn.Exit{}, err
+		return o, err
 	}
 	maps.Copy(o.env, mapped(c.Env))
 	if o.cmd = c.Words[1:]; c.Words[0] != "service" {
 		o.entrypoint = c.Words[:1]
 	}
 	o.publish = map[int]int{firstPort: 0} // otherwise all that the image exposes would be
-	return e.once(ctx, o, c.Lines)
+	return o, nil
 }
 
-// once runs a container to its end and removes it.
-func (e *Environment) once(ctx context.Context, o order, lines *spawn.Lines) (exit spawn.Exit, err error) {
-	made, err := e.make(ctx, plain, o, lines)
+// run runs one command to its end. Its container goes with the environment: who
+// waits for what the command did need not wait for that.
+func (e *Environment) run(
+	ctx context.Context, v fleet.Version, c fleet.Command, scope render.Scope,
+) (exit spawn.Exit, err error) {
+	o, err := e.commandOrder(v, c, scope)
 	if err != nil {
 		return exit, err
 	}
-	defer func() { err = errors.Join(err, made.remove(context.WithoutCancel(ctx))) }()
+	made := e.spares.box(o)
+	if made == nil {
+		if made, err = e.make(ctx, plain, o, nil); err != nil {
+			return exit, err
+		}
+		e.own(made)
+	}
+	made.lines = c.Lines
 	r, err := made.start(ctx, nil, nil)
 	if err != nil {
 		return exit, err
 	}
 	if err := r.Wait(ctx); err != nil {
-		return exit, err
+		return exit, errors.Join(err, made.remove(context.WithoutCancel(ctx)))
 	}
 	return r.Exit(), nil
 }

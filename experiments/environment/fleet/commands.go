@@ -23,6 +23,22 @@ type Command struct {
 	Lines *spawn.Lines
 }
 
+// SourceBefore is the source of what the commands print that come before the
+// version on trial.
+const SourceBefore = "before"
+
+// Render fills in the references of a subject's command; its lines are nil.
+func Render(c subject.Command, scope render.Scope) (command Command, err error) {
+	if len(c.Run) == 0 {
+		return command, errors.New("run is empty")
+	}
+	if command.Env, err = scope.Env(c.Env); err != nil {
+		return command, err
+	}
+	command.Words, err = scope.Strings(c.Run)
+	return command, err
+}
+
 // RunCommands runs commands of a subject in order, each to its end or to that of
 // its time. What they print is recorded as that of source; at is where the file
 // lists them.
@@ -42,18 +58,12 @@ func (b *Base) runCommand(
 	ctx context.Context, c subject.Command, source string, scope render.Scope,
 	run func(context.Context, Command) (spawn.Exit, error),
 ) error {
-	if len(c.Run) == 0 {
-		return errors.New("run is empty")
+	command, err := Render(c, scope)
+	if err != nil {
+		return err
 	}
 	b.Options.Progress.Say("running " + strings.Join(c.Run, " "))
-	command := Command{Lines: b.NewLines(source)}
-	var err error
-	if command.Env, err = scope.Env(c.Env); err != nil {
-		return err
-	}
-	if command.Words, err = scope.Strings(c.Run); err != nil {
-		return err
-	}
+	command.Lines = b.NewLines(source)
 	within := c.Within
 	if within <= 0 {
 		within = time.Minute

@@ -65,6 +65,9 @@ type Config struct {
 	Journal journal.Recorder
 	// New makes the replica with a number, from 1 on.
 	New func(ctx context.Context, index int, name string) (*Unit, error)
+	// Ahead makes what the service's first processes will run in, while its
+	// dependencies start. It may be nil.
+	Ahead func(context.Context) error
 	// Build makes what a version of the service runs from.
 	Build func(context.Context, *subject.Subject) (string, error)
 	// Commands runs the commands that come before a version of the service, in

@@ -27,8 +27,10 @@ func (b *Base) Bring(ctx context.Context, starts []func(context.Context) error) 
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		b.current = Version{Subject: b.Subject}
-		b.current.From, err = b.Build(gctx, b.Subject)
-		return err
+		if b.current.From, err = b.Build(gctx, b.Subject); err != nil || b.Ahead == nil {
+			return err
+		}
+		return b.Ahead(gctx)
 	})
 	if b.Options.Next {
 		group.Go(func() error { return b.buildNext(gctx) })
@@ -39,7 +41,7 @@ func (b *Base) Bring(ctx context.Context, starts []func(context.Context) error) 
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := b.Commands(ctx, b.current, "before", "service.before"); err != nil {
+	if err := b.Commands(ctx, b.current, SourceBefore, "service.before"); err != nil {
 		return err
 	}
 	if err := b.Open(); err != nil {
