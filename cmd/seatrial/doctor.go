@@ -30,9 +30,10 @@ func newDoctor() *cobra.Command {
 		Short: "Check what this machine has, and find what killed trials left",
 		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
 redis-server, /proc, the limit on open files, for environment: docker a container
-engine and whether its kernel can disturb packets; and look for processes and
-folders that outlived their seatrial, which --reap removes. Trials that go on are
-left alone. A database of one's own that trials used is looked into with --database:
+engine and whether its kernel can disturb packets; and look for processes, folders,
+containers and networks that outlived their seatrial, and for images that seatrial
+built and that are a week old or nameless, which --reap removes. Trials that go on
+are left alone. A database of one's own that trials used is looked into with --database:
 what faults by SQL left there are schemas whose names begin with "seatrial-", and
 what trials made on that server databases and roles that begin with "seatrial_".
 
@@ -64,7 +65,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&reap, "reap", false, "end the processes and remove the folders and schemas that are left")
+	cmd.Flags().BoolVar(&reap, "reap", false, "end and remove what is left: processes, folders, containers, networks, old images, schemas")
 	cmd.Flags().
 		StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd

@@ -26,6 +26,9 @@ type RoundTrip struct {
 	Kind string
 	// Address is the proxy's.
 	Address string
+	// Beside makes one exchange where the service's own connections are made, for
+	// who is not there, such as in a container's network. Nil: it is made here.
+	Beside func(ctx context.Context, timeout time.Duration) journal.RoundTrip
 	// Every is the interval. Zero means 100 ms.
 	Every time.Duration
 	// Timeout bounds one exchange with its dial. Zero means 5 s.
@@ -46,7 +49,7 @@ var (
 func (r *RoundTrip) Observe(ctx context.Context, rec journal.Recorder) error {
 	overlapping(ctx, or(r.Every, 100*time.Millisecond), roundTripsAtOnce, func() {
 		at := rec.Now()
-		body := r.exchange(ctx)
+		body := r.Exchange(ctx)
 		if ended(ctx) {
 			return // it was we who ended it
 		}
@@ -55,8 +58,13 @@ func (r *RoundTrip) Observe(ctx context.Context, rec journal.Recorder) error {
 	return nil
 }
 
-func (r *RoundTrip) exchange(ctx context.Context) journal.RoundTrip {
-	ctx, cancel := context.WithTimeout(ctx, or(r.Timeout, 5*time.Second))
+// Exchange exchanges once.
+func (r *RoundTrip) Exchange(ctx context.Context) journal.RoundTrip {
+	timeout := or(r.Timeout, 5*time.Second)
+	if r.Beside != nil {
+		return r.Beside(ctx, timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var body journal.RoundTrip
 	began := time.Now()

@@ -55,6 +55,7 @@ func (s *server) startControl(ctx context.Context) error {
 	mux.HandleFunc("DELETE /proxies/{proxy}/hold", s.handleHold)
 	mux.HandleFunc("PUT /proxies/{proxy}/linger", s.handleLinger)
 	mux.HandleFunc("DELETE /proxies/{proxy}/linger", s.handleLinger)
+	mux.HandleFunc("POST /proxies/{proxy}/roundtrip", s.handleRoundTrip)
 	s.control = serve(l, mux)
 	return nil
 }

@@ -29,6 +29,7 @@ type Stub struct{ *Dependency }
 var (
 	_ faults.Proxied = (*Dependency)(nil)
 	_ faults.Dialled = (*Dependency)(nil)
+	_ faults.Beside  = (*Dependency)(nil)
 	_ faults.Marker  = (*Dependency)(nil)
 	_ faults.Stub    = Stub{}
 )

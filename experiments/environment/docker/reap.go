@@ -2,8 +2,13 @@ package docker
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
 	"github.com/seatrial/seatrial/experiments/environment/watcher"
@@ -20,12 +25,15 @@ var _ = watcher.Register(cleaner, watcher.Cleaner{
 			return err
 		}
 		defer g.client.Close()
+		if scratch == "" { // an image belongs to no trial
+			return g.clearImages(ctx)
+		}
 		return g.clear(ctx, scratch)
 	},
 })
 
-// find lists all containers and networks of trials. Where no engine answers
-// there are none.
+// find lists all containers and networks of trials, and images that no trial
+// will use again. Where no engine answers there are none.
 func find(ctx context.Context) ([]watcher.Leftover, error) {
 	g, err := connect(ctx)
 	if err != nil {
@@ -47,7 +55,63 @@ func find(ctx context.Context) ([]watcher.Leftover, error) {
 	for _, n := range networks.Items {
 		all = append(all, leftover("network "+n.Name, n.Labels))
 	}
-	return all, nil
+	images, err := g.staleImages(ctx)
+	for _, i := range images {
+		name := strings.Join(append(i.RepoTags, strings.TrimPrefix(i.ID, "sha256:")[:12])[:1], "")
+		all = append(all, watcher.Leftover{Other: "image " + name, Nobodys: true})
+	}
+	return all, err
+}
+
+// imagesKeptFor is how long an image that seatrial built is kept for another
+// trial, in which it saves a build of some seconds.
+const imagesKeptFor = 7 * 24 * time.Hour
+
+// staleImages are images that seatrial built, that no container uses, and that
+// have lost their names to others or were built long ago.
+func (g *engine) staleImages(ctx context.Context) ([]image.Summary, error) {
+	built, err := g.client.ImageList(ctx, client.ImageListOptions{Filters: labelled(labelImage, "")})
+	if err != nil {
+		return nil, fmt.Errorf("list the images of trials: %w", err)
+	}
+	containers, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("list the containers that use images: %w", err)
+	}
+	used := map[string]bool{}
+	for _, c := range containers.Items {
+		used[c.ImageID] = true
+	}
+	return slices.DeleteFunc(built.Items, func(i image.Summary) bool { return used[i.ID] || !stale(i, time.Now()) }), nil
+}
+
+func stale(i image.Summary, now time.Time) bool {
+	nameless := len(i.RepoTags) == 0 || i.RepoTags[0] == "<none>:<none>"
+	return nameless || now.Sub(time.Unix(i.Created, 0)) > imagesKeptFor
+}
+
+func (g *engine) clearImages(ctx context.Context) error {
+	images, err := g.staleImages(ctx)
+	errs := []error{err}
+	for _, i := range images {
+		errs = append(errs, g.removeImage(ctx, i.ID))
+	}
+	return errors.Join(errs...)
+}
+
+// removeImage removes an image with all its names, unless it is in use.
+func (g *engine) removeImage(ctx context.Context, id string) error {
+	seen, err := g.client.ImageInspect(ctx, id)
+	if err != nil && !gone(err) {
+		return fmt.Errorf("look at image %s: %w", id, err)
+	}
+	for _, name := range append(seen.RepoTags, id) {
+		_, err := g.client.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
+		if err != nil && !gone(err) {
+			return fmt.Errorf("remove image %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func leftover(what string, labels map[string]string) watcher.Leftover {

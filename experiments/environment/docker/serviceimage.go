@@ -141,15 +141,29 @@ func (b *Backend) dockerfileImage(
 		Tags: []string{tag}, Dockerfile: filepath.ToSlash(file), Target: c.Target, BuildArgs: args,
 		Labels: map[string]string{labelImage: "service"},
 	}
+	if err := b.replace(ctx, archive, o); err != nil {
+		return "", fmt.Errorf("build %s: %w", c.Dockerfile, err)
+	}
+	return tag, nil
+}
+
+// replace builds an image and removes the one that had its name before, unless
+// that is in use.
+func (b *Backend) replace(ctx context.Context, archive io.Reader, o client.ImageBuildOptions) (err error) {
+	before, _ := b.engine.client.ImageInspect(ctx, o.Tags[0]) // there may be none yet
 	if buildx(ctx) {
 		err = b.buildByCommand(ctx, archive, o)
 	} else {
 		err = b.engine.buildFrom(ctx, archive, o)
 	}
-	if err != nil {
-		return "", fmt.Errorf("build %s: %w", c.Dockerfile, err)
+	if err != nil || before.ID == "" {
+		return err
 	}
-	return tag, nil
+	now, err := b.engine.client.ImageInspect(ctx, o.Tags[0])
+	if err != nil || now.ID == before.ID {
+		return err
+	}
+	return b.engine.removeImage(ctx, before.ID)
 }
 
 // sumOf tells builds of a Dockerfile from one another: by what is asked of it,

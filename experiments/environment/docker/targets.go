@@ -68,6 +68,7 @@ func (s *server) behind() func(*agent.Dependency, *fleet.Tap) faults.Target {
 var (
 	_ faults.Proxied     = postgresTarget{}
 	_ faults.Dialled     = postgresTarget{}
+	_ faults.Beside      = postgresTarget{}
 	_ faults.SQL         = postgresTarget{}
 	_ faults.Signalled   = postgresTarget{}
 	_ faults.Restartable = postgresTarget{}
@@ -76,6 +77,8 @@ var (
 	_ faults.Tapped      = tappedTarget{}
 	_ faults.Proxied     = serverTarget{}
 	_ faults.Dialled     = serverTarget{}
+	_ faults.Beside      = serverTarget{}
+	_ faults.Beside      = tappedTarget{}
 	_ faults.Signalled   = serverTarget{}
 	_ faults.Restartable = serverTarget{}
 	_ faults.Bounded     = serverTarget{}

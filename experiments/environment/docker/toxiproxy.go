@@ -15,6 +15,8 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/ports"
+	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -35,6 +37,7 @@ type plainProxy struct {
 
 var (
 	_ faults.Proxied = (*plainProxy)(nil)
+	_ faults.Beside  = (*plainProxy)(nil)
 	_ faults.Marker  = (*plainProxy)(nil)
 )
 
@@ -158,6 +161,23 @@ func (p *plainProxy) Mark() string { return p.mark }
 
 // ProxyAddress is where seatrial itself reaches the proxy.
 func (p *plainProxy) ProxyAddress() string { return p.address }
+
+// RoundTrips implements [faults.Beside]. There is nobody of ours in the network:
+// what the published port accepts for one who does not listen it closes at once,
+// and so does Toxiproxy where its upstream is gone. Either is a refusal.
+func (p *plainProxy) RoundTrips() func(context.Context, time.Duration) journal.RoundTrip {
+	return func(ctx context.Context, timeout time.Duration) journal.RoundTrip {
+		r := observe.RoundTrip{Kind: p.kind, Address: p.address, Timeout: timeout}
+		trip := r.Exchange(ctx)
+		switch {
+		case trip.Down == 0 && (trip.Err == journal.ErrEOF || trip.Err == journal.ErrReset):
+			trip.Err = journal.ErrRefused
+		case p.kind == subject.TCP && trip.Err == "" && fleet.Accepts(ctx, p.address, true) != nil:
+			trip.Err = journal.ErrRefused // the exchange is a bare connect
+		}
+		return trip
+	}
+}
 
 func (p *plainProxy) ask(ctx context.Context, what string, f func(*toxiclient.Proxy) error) error {
 	err := within(ctx, func() error {

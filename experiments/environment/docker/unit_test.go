@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/image"
 
 	"github.com/seatrial/seatrial/experiments/environment/spawn"
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -246,5 +248,25 @@ func TestSumOf(t *testing.T) {
 	}
 	if write("b"); sum(nothing) == first {
 		t.Error("another content has the same tag")
+	}
+}
+
+// TestStale keeps images that the next trial would have to build again.
+func TestStale(t *testing.T) {
+	now := time.Now()
+	made := func(ago time.Duration, names ...string) image.Summary {
+		return image.Summary{RepoTags: names, Created: now.Add(-ago).Unix()}
+	}
+	for name, c := range map[string]struct {
+		image image.Summary
+		want  bool
+	}{
+		"of today":     {made(time.Hour, "seatrial/agent:1"), false},
+		"of last week": {made(8*24*time.Hour, "seatrial/agent:1"), true},
+		"nameless":     {made(time.Hour), true},
+	} {
+		if got := stale(c.image, now); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 type Cleaner struct {
 	// Find lists what is there, whosever it is.
 	Find func(context.Context) ([]Leftover, error)
-	// Clear removes all that carries the mark of a scratch folder.
+	// Clear removes all that carries the mark of a scratch folder; with an empty
+	// one, what is nobody's.
 	Clear func(ctx context.Context, scratch string) error
 }
 
@@ -55,7 +56,7 @@ func foreign(ctx context.Context) ([]Leftover, error) {
 			return found, err
 		}
 		for _, l := range all {
-			if abandoned(l.Scratch) || vanished(l.Scratch) {
+			if l.Nobodys || abandoned(l.Scratch) || vanished(l.Scratch) {
 				l.cleaner = name
 				found = append(found, l)
 			}

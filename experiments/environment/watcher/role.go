@@ -103,12 +103,16 @@ type Leftover struct {
 	Other   string // what it is, when it is neither process nor folder
 	Trial   string // the trial's id, where the process still tells it
 	Scratch string // the scratch folder it belongs to
+	Nobodys bool   // it belongs to no trial, and none needs it
 	cleaner string // who removes it, when it is neither process nor folder
 }
 
 // String is the leftover in a few words.
 func (l Leftover) String() string {
-	if l.Other != "" {
+	switch {
+	case l.Nobodys:
+		return l.Other
+	case l.Other != "":
 		return l.Other + " of trial " + l.Trial
 	}
 	if l.PID == 0 {
