@@ -188,3 +188,12 @@ func left(t *testing.T, scratch string) int {
 	}
 	return n
 }
+
+func TestFaultsOfServers(t *testing.T) {
+	b, s := backend(t), tiny()
+	s.Service.Replicas = 1
+	if err := b.Prepare(t.Context(), s, nil); err != nil {
+		t.Fatal(err)
+	}
+	environmenttest.Break(t, b, s)
+}

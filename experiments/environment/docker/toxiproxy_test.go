@@ -147,3 +147,9 @@ func TestPayload(t *testing.T) {
 		}
 	}
 }
+
+func TestAgentlessFaultsOfServers(t *testing.T) {
+	b, s := backend(t), tiny()
+	s.Service.Replicas = 1
+	environmenttest.Break(t, b, agentless(t, b, s))
+}
