@@ -64,12 +64,26 @@ func (s scene) hit() error {
 		if s.exercised() == nil {
 			return nil
 		}
-		return s.cut()
+		return s.sinceAsked().cut()
 	}
 	for range s.j.Requests(s.around(justSoon)) {
 		return nil
 	}
 	return notExercised("no request was due in the window or in the %v before", justSoon)
+}
+
+// sinceAsked is the scene from the last signal to the target on, where that came
+// before the window: until an engine tells that a container has ended, seconds
+// may pass in which nobody can use it.
+func (s scene) sinceAsked() scene {
+	from := s.w.From
+	for e := range journal.Of[journal.Signalled](s.j) {
+		if e.On == s.target && e.At < s.w.From && e.At >= s.around(exitBefore).From {
+			from = e.At
+		}
+	}
+	s.w.From = from
+	return s
 }
 
 // silent says whether a process answered nothing in the window: no poll of a

@@ -175,3 +175,13 @@ func TestStubSpeaksTLS(t *testing.T) {
 	}
 	pair.Client().CloseIdleConnections()
 }
+
+func TestDialled(t *testing.T) {
+	for listen, want := range map[string]string{
+		"[::]:5432": "127.0.0.1:5432", "0.0.0.0:80": "127.0.0.1:80", "127.0.0.1:1": "127.0.0.1:1", "[::1]:2": "[::1]:2",
+	} {
+		if got := dialled(listen); got != want {
+			t.Errorf("%s is dialled at %s, want %s", listen, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -25,8 +26,18 @@ func (s *server) handleRoundTrip(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Errorf("timeout: %q is no time", r.URL.Query().Get("timeout")))
 		return
 	}
-	trip := observe.RoundTrip{Kind: s.kindOf(r.PathValue("proxy")), Address: address, Timeout: timeout}
+	trip := observe.RoundTrip{Kind: s.kindOf(r.PathValue("proxy")), Address: dialled(address), Timeout: timeout}
 	reply(w, trip.Exchange(r.Context()))
+}
+
+// dialled is where a listener is dialled: on loopback, where it listens on all
+// addresses.
+func dialled(listen string) string {
+	a, err := netip.ParseAddrPort(listen)
+	if err != nil || !a.Addr().IsUnspecified() {
+		return listen
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String()
 }
 
 func (s *server) kindOf(proxy string) string {

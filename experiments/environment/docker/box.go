@@ -135,6 +135,11 @@ func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 	return opts
 }
 
+// askNobody keeps the engine from asking the machine's own name servers for names
+// without a dot, as all in the trial's network are: the name of a container that
+// does not run is then unknown at once, and not when nobody has answered.
+const askNobody = "ndots:1"
+
 // host fills in what concerns the engine's side. What is published is
 // published on loopback alone, and the engine keeps no copy of what it prints.
 func (o order) host(h *container.HostConfig) {
@@ -146,6 +151,7 @@ func (o order) host(h *container.HostConfig) {
 		}}
 	}
 	h.LogConfig = container.LogConfig{Type: "none"}
+	h.DNSOptions = []string{askNobody}
 	h.NanoCPUs, h.Memory = int64(o.cpus*1e9), o.memory
 	if o.memory > 0 {
 		h.MemorySwap = o.memory // none beside it

@@ -3,14 +3,16 @@ package environmenttest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/environment"
-	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/experiments/subject"
@@ -45,8 +47,9 @@ func Break(t *testing.T, b environment.Backend, s *subject.Subject) {
 		}
 	}
 	w.watch(t)
+	w.serves(t.Context(), t)
 	w.calm = journal.Window{From: j.Now()}
-	wait(t, 600*time.Millisecond)
+	wait(t, time.Second)
 	w.calm.To = j.Now()
 	for _, c := range []struct {
 		kind   string
@@ -123,17 +126,26 @@ func (w *wrecker) broken(t *testing.T, f faults.Fault, target faults.Target) jou
 	if err := errors.Join(injection.Revert(ctx), injection.Revert(ctx)); err != nil {
 		t.Fatalf("%s: revert: %v", target.Name(), err)
 	}
-	for w.ask(ctx) != http.StatusOK {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s does not serve again", target.Name())
-		case <-time.After(20 * time.Millisecond):
-		}
+	if _, asked := f.(*faults.Terminate); asked {
+		in.To = w.j.Now() // it may have ended only when it was waited for
 	}
+	w.serves(ctx, t)
 	if err := w.e.Flush(ctx); err != nil {
 		t.Error(err)
 	}
 	return in
+}
+
+// serves returns when the service answers from the database.
+func (w *wrecker) serves(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for w.ask(ctx) != http.StatusOK {
+		select {
+		case <-ctx.Done():
+			t.Fatal("the service does not answer from the database")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // watch sends traffic through the service to the database, and beside it to the
@@ -167,10 +179,30 @@ func (w *wrecker) watch(t *testing.T) {
 			case <-ctx.Done():
 			case <-tick.C:
 			}
-			_ = fleet.PingRedis(ctx, cache)
+			_ = fill(ctx, cache)
 			w.ask(ctx)
 		}
 	})
+}
+
+// fill puts something into a Redis; all in all it is more than what packets are
+// made of, so that an engine's count shows it.
+func fill(ctx context.Context, address string) error {
+	d := net.Dialer{Timeout: 300 * time.Millisecond}
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		return err
+	}
+	text := strings.Repeat("x", 4000)
+	if _, err := fmt.Fprintf(c, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s\r\n", len(text), text); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(c, make([]byte, len("+OK\r\n")))
+	return err
 }
 
 // ask asks the service what is in the database; 0: it does not say.
