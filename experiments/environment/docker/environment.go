@@ -36,6 +36,7 @@ type Environment struct {
 	units map[string]*box // those of the replicas, by name
 
 	starting sync.WaitGroup // dependencies whose containers are being started
+	longest  sync.WaitGroup // those of them that everything waits for: databases
 	spares   spares
 }
 
@@ -68,23 +69,41 @@ func (e *Environment) up(ctx context.Context) error {
 	if err := e.plan(); err != nil {
 		return err
 	}
-	starts := []func(context.Context) error{e.startAgent}
+	proxies := e.startAgent
 	if e.Subject.Agentless() {
-		starts[0] = e.startToxiproxies
+		proxies = e.startToxiproxies
 	}
+	starts := []func(context.Context) error{func(ctx context.Context) error {
+		e.longest.Wait()
+		return proxies(ctx)
+	}}
 	for _, s := range e.servers {
-		if s.start != nil {
-			e.starting.Add(1)
-			starts = append(starts, func(ctx context.Context) error { return e.bring(ctx, s) })
+		if s.start == nil {
+			continue
 		}
+		e.starting.Add(1)
+		if s.first() {
+			e.longest.Add(1)
+		}
+		starts = append(starts, func(ctx context.Context) error { return e.bring(ctx, s) })
 	}
 	return e.Bring(ctx, starts)
 }
 
+// first says that a dependency's container is started before those of others: a
+// new database takes longer to make than they take to start.
+func (s *server) first() bool { return s.dependency.Kind == subject.Postgres }
+
 // bring starts a dependency and returns when it can be used.
 func (e *Environment) bring(ctx context.Context, s *server) error {
+	if !s.first() {
+		e.longest.Wait()
+	}
 	p, err := s.start(ctx)
 	e.starting.Done()
+	if s.first() {
+		e.longest.Done()
+	}
 	if err != nil {
 		return err
 	}

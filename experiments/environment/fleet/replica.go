@@ -137,7 +137,17 @@ func (f *Fleet) probe(ctx context.Context, u *Unit) error {
 	return nil
 }
 
-func (r *replica) probe(ctx context.Context) error { return r.fleet.probe(ctx, r.unit) }
+// probe is the balancer's. What does not run yet is not asked where somebody
+// accepts for it: his connect would wait for an address that nobody has, and the
+// next ones with it, until the kernel looks for the address again a second later.
+func (r *replica) probe(ctx context.Context) error {
+	if r.unit.Fronted && r.Running() == nil {
+		return errNotRunning
+	}
+	return r.fleet.probe(ctx, r.unit)
+}
+
+var errNotRunning = errors.New("it does not run")
 
 // Terminate sends the stop signal and waits for the exit; after the grace it
 // kills.
