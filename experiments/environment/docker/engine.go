@@ -17,7 +17,14 @@ import (
 // engine is the container engine that the trial runs on.
 type engine struct {
 	client *testcontainers.DockerClient
+	inTurn bool // containers have to leave a network one after the other
 }
+
+// leavesAtOnce is the first version of the API whose engines bear that several
+// containers leave a network at the same time: 23.0, and 20.10 in its last
+// version, which tells the same as those before it. Others stand still for good
+// then, now and then (moby 42545).
+const leavesAtOnce = "1.42"
 
 // answerWithin is how long an engine may take to say that it is there.
 const answerWithin = 5 * time.Second
@@ -34,14 +41,26 @@ func connect(ctx context.Context) (*engine, error) {
 		return nil, err
 	}
 	c, err := dial(bounded)
+	var pong client.PingResult
 	if err == nil {
-		_, err = c.Ping(bounded, client.PingOptions{})
+		pong, err = c.Ping(bounded, client.PingOptions{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("no container engine answers: %w; start one (systemctl start docker, or dockerd), "+
 			"or set DOCKER_HOST; environment: process needs none", err)
 	}
-	return &engine{client: c}, nil
+	return &engine{client: c, inTurn: older(pong.APIVersion, leavesAtOnce)}, nil
+}
+
+// older compares versions of the API, such as 1.41.
+func older(version, than string) bool {
+	number := func(v string) (major, minor int) {
+		_, _ = fmt.Sscanf(v, "%d.%d", &major, &minor) // what it does not say is zero
+		return major, minor
+	}
+	major, minor := number(version)
+	thanMajor, thanMinor := number(than)
+	return version != "" && (major < thanMajor || major == thanMajor && minor < thanMinor)
 }
 
 // Available says why there is no container engine here; nil when there is one.

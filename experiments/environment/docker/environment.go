@@ -47,6 +47,7 @@ func newEnvironment(b *Backend, s *subject.Subject, rec journal.Recorder, o envi
 	e.life, e.end = context.WithCancel(context.Background())
 	e.Base = fleet.NewBase(fleet.Config{
 		Subject: s, Journal: rec, New: e.newReplica, Commands: e.commands, Ahead: e.ahead,
+		InTurn: b.engine.inTurn,
 		Build: func(ctx context.Context, s *subject.Subject) (string, error) {
 			return b.serviceImage(ctx, s, o.Progress, false)
 		},

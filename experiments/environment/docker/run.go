@@ -171,10 +171,19 @@ func (r *run) running(ctx context.Context) bool {
 	return err == nil && seen.Container.State != nil && !seen.Container.State.Paused
 }
 
+// killWithin bounds the time from a container's kill to its end.
+const killWithin = 30 * time.Second
+
 // Kill ends it at once and waits for it.
 func (r *run) Kill(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, killWithin, fmt.Errorf("container %.12s was killed %v ago, and the "+
+		"engine has not told of its end; an engine that hangs has to be started anew", r.box.id, killWithin))
+	defer cancel()
 	if err := r.Send(ctx, syscall.SIGKILL); err != nil && !errors.Is(err, spawn.ErrExited) {
 		return err
 	}
-	return r.Wait(ctx)
+	if err := r.Wait(ctx); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }

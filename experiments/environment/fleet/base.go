@@ -95,8 +95,9 @@ func (b *Base) Clean(text string) string { return b.Secrets.Clean(text) }
 // Flush has everything recorded that the agent still holds.
 func (b *Base) Flush(ctx context.Context) error { return b.agent.Flush(ctx) }
 
-// Down takes everything down, all at once: the replicas, the agent, and what the
-// backend's own ends are for; then, last, what is left. The second call returns
+// Down takes everything down, all at once unless it has to be in turn: the
+// replicas, the agent, and what the backend's own ends are for; then, last, what
+// is left. The second call returns
 // what the first one did.
 func (b *Base) Down(
 	ctx context.Context, ends []func(context.Context) error, last func(context.Context) error,
@@ -112,7 +113,11 @@ func (b *Base) Down(
 	if b.agent != nil {
 		ends = append(ends, b.agent.Stop)
 	}
-	err := atOnce(ctx, ends)
+	end := atOnce
+	if b.InTurn {
+		end = inTurn
+	}
+	err := end(ctx, ends)
 	b.release()
 	b.leasing.Lock()
 	defer b.leasing.Unlock()
@@ -131,6 +136,15 @@ func atOnce(ctx context.Context, ends []func(context.Context) error) error {
 		all.Go(func() { errs[i] = end(ctx) })
 	}
 	all.Wait()
+	return errors.Join(errs...)
+}
+
+// inTurn calls functions one after the other and returns their errors, joined.
+func inTurn(ctx context.Context, ends []func(context.Context) error) error {
+	var errs []error
+	for _, end := range ends {
+		errs = append(errs, end(ctx))
+	}
 	return errors.Join(errs...)
 }
 

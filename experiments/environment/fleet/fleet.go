@@ -68,6 +68,8 @@ type Config struct {
 	// Ahead makes what the service's first processes will run in, while its
 	// dependencies start. It may be nil.
 	Ahead func(context.Context) error
+	// InTurn has all of it end one after the other when it is taken down.
+	InTurn bool
 	// Build makes what a version of the service runs from.
 	Build func(context.Context, *subject.Subject) (string, error)
 	// Commands runs the commands that come before a version of the service, in
