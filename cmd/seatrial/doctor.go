@@ -65,7 +65,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&reap, "reap", false, "remove what is left: processes, folders, containers, networks, images, schemas")
+	cmd.Flags().BoolVar(&reap, "reap", false, "remove what is left: processes, folders, containers, images, schemas")
 	cmd.Flags().
 		StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd

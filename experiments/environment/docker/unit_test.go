@@ -272,7 +272,9 @@ func TestStale(t *testing.T) {
 }
 
 func TestOlder(t *testing.T) {
-	for version, want := range map[string]bool{"1.41": true, "1.9": true, "1.42": false, "1.51": false, "2.0": false, "": false} {
+	for version, want := range map[string]bool{
+		"1.41": true, "1.9": true, "1.42": false, "1.51": false, "2.0": false, "": false,
+	} {
 		if got := older(version, leavesAtOnce); got != want {
 			t.Errorf("%q: %v", version, got)
 		}
