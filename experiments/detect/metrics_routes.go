@@ -233,8 +233,15 @@ func (g routeGroup) covers(value, method string) bool {
 	})
 }
 
+// routeLabelOf is the label of a histogram that names the route.
 func routeLabelOf(grown []journal.Sample, name string) string {
-	return labelIn(grown, name, routeLabels)
+	f := family{paths: map[string]int{}}
+	for _, s := range grown {
+		if s.Name == name+"_count" {
+			f.addRoute(s.Labels)
+		}
+	}
+	return f.route
 }
 
 func methodLabelOf(grown []journal.Sample, name string) string {

@@ -250,8 +250,10 @@ func (p *MetricsTruth) durations(d *docket, j journal.Journal, grown []journal.S
 		d.against("%s is not in seconds, the unit that dashboards and alerts expect", name)
 	}
 	route := orDefault(p.RouteLabel, routeLabelOf(grown, name))
+	tied := false
 	for _, g := range groups {
 		told := durationOf(grown, name, route, orDefault(p.MethodLabel, methodLabelOf(grown, name)), g)
+		tied = tied || told.count > 0
 		if told.count == 0 || g.seen.answers() < fewestBaseline || ratio(g.extra, g.seen.answers()) > dropsBearable {
 			continue
 		}
@@ -269,6 +271,9 @@ func (p *MetricsTruth) durations(d *docket, j journal.Journal, grown []journal.S
 			continue
 		}
 		truthBroken(d, "time the whole handler", "%s", text)
+	}
+	if !tied {
+		d.note("no label of %s could be tied to the traffic's requests, so its mean was not compared", name)
 	}
 }
 
