@@ -54,7 +54,10 @@ func TestHitsOfACache(t *testing.T) {
 		{"by the metrics' names", 6, 0, byName, Held, ""},
 		{"by the metrics' names, not falling", 6, 5, byName, Violated, "cache_…_total says"},
 		{"few hits", 0.5, 0, nothing, Held, "too few look-ups in cache were hits"},
-		{"no such metric", 6, 0, relabel(func(s *journal.Sample) { delete(s.Labels, "result") }), Held, "looked for counters with hit"},
+		{
+			"no such metric", 6, 0, relabel(func(s *journal.Sample) { delete(s.Labels, "result") }), Held,
+			"looked for counters with hit",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := cacheGone(tt.before, tt.then)

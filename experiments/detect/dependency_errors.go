@@ -29,12 +29,12 @@ func (p *DependencyMetrics) failing(
 	d.add(bounded("errors_told_"+dep.Name, told, "1", ">=", least, made))
 	switch {
 	case !seen && told == 0:
-		d.against("promised: metrics tell which dependency fails; no metric counts errors of %s, while %s was in force on it "+
-			"(%v to %v); looked for %s", dep.Name, s.Action, w.From, w.To, errorsLooked)
+		d.against("promised: metrics tell which dependency fails; no metric counts errors of %s, while %s was in force on "+
+			"it (%v to %v); looked for %s", dep.Name, s.Action, w.From, w.To, errorsLooked)
 	case told == 0:
 		d.pointScrapes(j, w.To, func(s journal.Sample) bool { family, _ := countName(s); return family == name })
-		d.against("promised: metrics tell which dependency fails; %s counted no error of %s, while %s was in force on it (%v "+
-			"to %v): count every attempt by what became of it", name, dep.Name, s.Action, w.From, w.To)
+		d.against("promised: metrics tell which dependency fails; %s counted no error of %s, while %s was in force on it "+
+			"(%v to %v): count every attempt by what became of it", name, dep.Name, s.Action, w.From, w.To)
 	case told < least:
 		d.doubt("%s counted %.0f errors of %s, of %d attempts that were made to fail: it may count calls and not attempts, "+
 			"or not all of them", name, told, dep.Name, made)

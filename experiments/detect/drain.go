@@ -208,8 +208,8 @@ func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 	}
 	if s.exited == 0 {
 		if s.end.Sub(s.at) > within {
-			d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a deadline",
-				within, p.Signal, s.replica, brief(s.end.Sub(s.at)))
+			d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a "+
+				"deadline", within, p.Signal, s.replica, brief(s.end.Sub(s.at)))
 			return
 		}
 		d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)

@@ -28,8 +28,8 @@ func (p *Drain) inFlight(d *docket, j journal.Journal, s *stop) {
 	}
 	d.add(bounded("in_flight_lost", float64(lost), "1", "==", 0, flying))
 	if lost > 0 {
-		d.against("promised to answer requests in flight; %d of the %d that %s had at %s were lost (%s): wait for Shutdown to "+
-			"return before main does", lost, flying, s.replica, p.Signal, words)
+		d.against("promised to answer requests in flight; %d of the %d that %s had at %s were lost (%s): wait for Shutdown "+
+			"to return before main does", lost, flying, s.replica, p.Signal, words)
 	}
 	if flying < p.AtLeast {
 		d.doubt("only %d requests of attack %q were in flight on %s at %s, and %d are needed: make their answers slower",
@@ -110,8 +110,8 @@ func (p *Drain) load(d *docket, j journal.Journal, s *stop) {
 	c := p.countLoad(j, s)
 	d.add(bounded("lost", float64(c.lost), "1", "==", 0, c.sent), measured("idle_races", float64(c.races), "1", c.sent))
 	if c.lost > 0 {
-		d.against("promised to leave without losses; %d of %d requests of the load failed while %s drained (%s): serve until "+
-			"the balancer has heard of it, and then wait for what is in flight", c.lost, c.sent, s.replica, c.words)
+		d.against("promised to leave without losses; %d of %d requests of the load failed while %s drained (%s): serve "+
+			"until the balancer has heard of it, and then wait for what is in flight", c.lost, c.sent, s.replica, c.words)
 		d.point(c.first)
 	}
 	if c.failed > 0 {

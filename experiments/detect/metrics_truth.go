@@ -94,8 +94,8 @@ func (p *MetricsTruth) lookedFor() string {
 	if p.Counter == "" {
 		return requestLooked
 	}
-	return fmt.Sprintf("%s, as it is named in the parameters, with a label %s whose values are HTTP statuses or classes of "+
-		"them", p.Counter, orDefault(p.CodeLabel, "for the status"))
+	return fmt.Sprintf("%s, as it is named in the parameters, with a label %s whose values are HTTP statuses or classes "+
+		"of them", p.Counter, orDefault(p.CodeLabel, "for the status"))
 }
 
 // scrapeOutcome tells a service without metrics from one whose scrapes failed.

@@ -308,7 +308,8 @@ func TestMetricsTruthOfStrangers(t *testing.T) {
 		replace(m, func(_ journal.Entry, s journal.Scrape) journal.Body {
 			if !s.Fresh {
 				labels := []string{"route", "unmatched", "method", "GET", "code", "404"}
-				s.Changed = append(slices.Clone(s.Changed), series("http_requests_total", "counter", float64(counted404)/2, labels...))
+				more := series("http_requests_total", "counter", float64(counted404)/2, labels...)
+				s.Changed = append(slices.Clone(s.Changed), more)
 			}
 			return s
 		})
@@ -324,6 +325,7 @@ func TestMetricsTruthOfANamedCounter(t *testing.T) {
 	m := truthMade(honest)
 	relabel(renamed("http_requests_total", "client_api_requests_total"))(m)
 	wants(t, judged(t, "metrics_truth", m), Violated, "do not count requests by status; looked for a counter")
-	wants(t, (&MetricsTruth{Counter: "client_api_requests_total"}).Detect(m.memory()), Held, "client_api_requests_total counts")
+	named := &MetricsTruth{Counter: "client_api_requests_total"}
+	wants(t, named.Detect(m.memory()), Held, "client_api_requests_total counts")
 	wants(t, (&MetricsTruth{Counter: "no_such"}).Detect(m.memory()), Violated, "looked for no_such, as it is named in the")
 }

@@ -66,8 +66,8 @@ type saturation struct {
 }
 
 const (
-	inFlightLooked = "a gauge with in_flight, inflight, in_progress, active, concurrent or queue and request, http or server in its " +
-		"name, or a counter of shed or rejected requests"
+	inFlightLooked = "a gauge with in_flight, inflight, in_progress, active, concurrent or queue and request, http or " +
+		"server in its name, or a counter of shed or rejected requests"
 	goroutinesLooked = "go_goroutines, or any *goroutines* gauge"
 	heapLooked       = "go_memstats_heap_*, go_memory_*, or any *heap* series"
 	gcLooked         = "go_gc_duration_seconds, go_gc_*_total, or any *gc*count*, *gc*cycles* or *gc*pause* series"
