@@ -302,7 +302,9 @@ func (w *work) inDatabase(j journal.Journal, on string) error {
 // followStatements lists the active statements and the median time between
 // samples.
 func followStatements(j journal.Journal, on string) ([]*statement, time.Duration, error) {
-	const same = journal.Instant(20 * time.Millisecond) // two samples of one statement differ by less
+	// Two samples of one statement differ by less; where one was seen late, the
+	// statement is at least as old as the time since the one before.
+	const same = journal.Instant(20 * time.Millisecond)
 	open := map[int]*statement{}
 	var all []*statement
 	var between []float64
@@ -321,12 +323,12 @@ func followStatements(j journal.Journal, on string) ([]*statement, time.Duration
 			}
 			begun := e.At.Add(-b.QueryAge)
 			s := open[b.PID]
-			if s == nil || begun-s.begun > same {
+			if s == nil || begun-s.begun > same && b.QueryAge < e.At.Sub(s.last) {
 				s = &statement{pid: b.PID, begun: begun}
 				open[b.PID] = s
 				all = append(all, s)
 			}
-			s.last = e.At
+			s.begun, s.last = min(s.begun, begun), e.At
 		}
 	}
 	if len(between) == 0 {

@@ -152,11 +152,11 @@ func statements(every, after time.Duration) *journal.Memory {
 	return m
 }
 
-// poolFull is a journal in which we hung up on some requests: the statements of
-// the first ten go on until their table is unlocked, the next ten wait for a
-// connection, and all later ones are refused, as there is no place for more. An
-// eleventh statement begins with the first that is free.
-func poolFull(n int) *journal.Memory {
+// poolFull is a journal in which we hung up on n requests: the statements of the
+// first go on until their table is unlocked, as many as there are connections, the
+// next wait for one, and those after the 20th are refused, as there is no place
+// for more. One more statement begins with the first connection that is free.
+func poolFull(n, connections int) *journal.Memory {
 	m := fixture(func(h *journal.Header) { h.Target = "db" })
 	step(m, 0, faultFrom, faultTo)
 	for i := range n {
@@ -169,7 +169,7 @@ func poolFull(n int) *journal.Memory {
 	}
 	for at := faultFrom; at < faultTo.Add(time.Second); at = at.Add(100 * ms) {
 		var a journal.Activity
-		for i := range min(10, n) {
+		for i := range min(connections, n) {
 			if age := at.Sub(faultFrom.Add(time.Duration(i+1)*50*ms + 3*ms)); age > 0 && at < faultTo {
 				a.Backends = append(a.Backends, journal.Backend{PID: 100 + i, State: "active", QueryAge: age})
 			}
@@ -186,9 +186,9 @@ func poolFull(n int) *journal.Memory {
 // those whom we would have hung up on: they are no other load.
 func TestCancellationPoolFull(t *testing.T) {
 	d := &Cancellation{MinSamples: 20}
-	expect(t, d.Detect(poolFull(40)), Violated, "0 of 10 requests", "leaves no room for more")
-	expect(t, d.Detect(poolFull(9)), Unknown, "only 9 of the 9")
-	other := poolFull(40)
+	expect(t, d.Detect(poolFull(40, 10)), Violated, "0 of 10 requests", "leaves no room for more")
+	expect(t, d.Detect(poolFull(9, 10)), Unknown, "only 9 of the 9")
+	other := poolFull(40, 10)
 	load(other, nil)
 	expect(t, d.Detect(other), Unknown, "other requests used db")
 }

@@ -95,7 +95,7 @@ var (
 	_ = madeUpAs("cancellation/held-at-once", func() journal.Journal { return hangUps(20, nil, some(0, true)) })
 	_ = madeUpAs("cancellation/violated-background", func() journal.Journal { return hangUps(20, nil, some(20, true)) })
 	_ = madeUpAs("cancellation/violated-statement", func() journal.Journal { return statements(50*ms, 2900*ms) })
-	_ = madeUpAs("cancellation/violated-pool-full", func() journal.Journal { return poolFull(40) })
+	_ = madeUpAs("cancellation/violated-pool-full", func() journal.Journal { return poolFull(40, 15) })
 	_ = madeUpAs("cancellation/unknown-three-late", func() journal.Journal { return hangUps(20, nil, some(3, true)) })
 )
 
