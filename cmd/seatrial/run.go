@@ -93,7 +93,7 @@ func (f *runFlags) run(cmd *cobra.Command, names []string) error {
 	defer stop()
 	t, err := trial.Run(ctx, trial.Config{
 		Subject: s, Plans: plans, Backend: backend, Seed: f.seed, Out: f.out, Attempts: f.attempts,
-		Alone: true, Version: version(), Versions: versions(ctx, s),
+		Alone: true, Version: version(), Versions: versions(ctx, s, backend),
 		Began: show.began, Say: show.say, Status: show.status, Verdict: show.verdict,
 	})
 	show.end()

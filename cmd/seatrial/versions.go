@@ -7,12 +7,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
 	"github.com/seatrial/seatrial/experiments/subject"
 )
 
-// versions are those of the programs that the subject's environment is made of.
-func versions(ctx context.Context, s *subject.Subject) map[string]string {
+// versions are those of the programs that the subject's environment is made of,
+// or the images that it is made of, in containers.
+func versions(ctx context.Context, s *subject.Subject, in environment.Backend) map[string]string {
+	if _, contained := in.(*docker.Backend); contained {
+		return docker.Images(s)
+	}
 	out := map[string]string{}
 	for _, d := range s.Dependencies {
 		switch d.Kind {

@@ -49,6 +49,18 @@ func pictureOf(d subject.Dependency) (picture, bool) {
 	return picture{d.Image, "for " + d.Name, "dependencies." + d.Name + ".image"}, d.Image != ""
 }
 
+// Images are the images that the subject's dependencies run from, by name; one
+// that the agent hosts has none.
+func Images(s *subject.Subject) map[string]string {
+	all := map[string]string{}
+	for _, d := range s.Dependencies {
+		if p, ok := pictureOf(d); ok {
+			all[d.Name] = p.name
+		}
+	}
+	return all
+}
+
 // ensure pulls an image when it is missing.
 func (g *engine) ensure(ctx context.Context, p picture, progress environment.Progress) error {
 	found, err := g.has(ctx, p.name)
