@@ -37,7 +37,8 @@ func TestFarShore(t *testing.T) {
 	s.address = relayFrom(t, far, s.address)
 	const entry = "migrations: tables"
 	v := s.yard(t, entry).run("run", "snared", "--no-confirm")
-	v.ended(experiments.ExitUsage, "db: "+s.address+" is not on this machine; give --allow-target "+far+" when you mean it")
+	v.ended(experiments.ExitUsage,
+		"db: "+s.address+" is not on this machine; give --allow-target "+far+" when you mean it")
 	v = s.yard(t, entry).run("run", "snared", "--no-confirm", "--allow-target", "192.0.2.11")
 	v.ended(experiments.ExitUsage, "give --allow-target "+far+" when you mean it")
 	if left := s.left(); len(left) > 0 {
