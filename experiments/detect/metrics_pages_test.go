@@ -88,7 +88,8 @@ func TestMetricsOfOtherServices(t *testing.T) {
 			"db_client_operation_duration_seconds_count", "http_client_request_duration_seconds_count",
 		},
 		"gin-and-pgxpool": {
-			"gin_requests_total code url", "gin_request_duration_seconds", "pgxpool_canceled_acquire_count pgxpool_empty_acquire",
+			"gin_requests_total code url", "gin_request_duration_seconds",
+			"pgxpool_canceled_acquire_count pgxpool_empty_acquire",
 			"pgxpool_max_conns", "gin_requests_inflight", "go_goroutines", "go_memstats_heap_inuse_bytes",
 			"go_gc_cycles_total_gc_cycles_total", "", "",
 		},

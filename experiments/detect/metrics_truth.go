@@ -192,8 +192,8 @@ func (p *MetricsTruth) strangers(d *docket, counter family, nodes []node, c call
 		if off < 0.5 || c.strange.answered[class] == 0 {
 			continue
 		}
-		d.against("callers got %d answers of %s, %d of them to requests for what is not there; %s counts %.0f: count what no "+
-			"route matches as well, under one value for all", all.answered[class], class, c.strange.answered[class],
+		d.against("callers got %d answers of %s, %d of them to requests for what is not there; %s counts %.0f: count what "+
+			"no route matches as well, under one value for all", all.answered[class], class, c.strange.answered[class],
 			counter.name, told)
 		d.point(c.strange.example[class])
 	}

@@ -176,8 +176,8 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	case polls == 0:
 		d.doubt("readiness was not polled between %v and %v", w.From, w.To)
 	case longest > p.Dip:
-		d.against("promised to keep all replicas but one ready; for %v only %d of %d were: be ready only when traffic can be "+
-			"served, and not later", brief(longest), fewest, len(replicas))
+		d.against("promised to keep all replicas but one ready; for %v only %d of %d were: be ready only when traffic can "+
+			"be served, and not later", brief(longest), fewest, len(replicas))
 		d.point(seen(worst, "%d of %d replicas are ready", fewest, len(replicas)))
 	}
 }
