@@ -26,7 +26,11 @@ func background(ctx context.Context, work func(context.Context) error) func(cont
 			return err
 		case <-stop.Done():
 			cancel()
-			return errors.Join(fmt.Errorf("the operation did not end in time: %w", stop.Err()), <-done)
+			err := <-done
+			if errors.Is(err, context.Canceled) {
+				err = nil // by us
+			}
+			return errors.Join(fmt.Errorf("the operation did not end in time: %w", stop.Err()), err)
 		}
 	}
 }
