@@ -84,7 +84,8 @@ not by hand. Any violation here is a false alarm: the reference service keeps it
 simulation are in [detectors.md](detectors.md).
 
 *Quiet*: no processes that take all they get, but up to two other trials of single experiments (what a scheduler's idle
-class did was not looked at). *Busy*: two processes beside it took all they got of two cores. A try counts while its experiment is unchanged.
+class did was not looked at). *Busy*: two processes beside it took all they got of two cores. A try counts while its
+experiment is unchanged.
 
 ## Experiments
 
