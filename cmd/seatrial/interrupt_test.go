@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -99,6 +100,11 @@ func (y *yard) abortedIn(trial *folder.Trial, phase string) {
 // A terminal that is gone ends a trial as an interrupt does.
 func TestTerminalGone(t *testing.T) {
 	t.Parallel()
+	// Where these tests were started by nohup, what they start ignores the signal,
+	// too, unless they catch it.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	y := newYard(t)
 	v := y.start("run", "dip")
 	v.until("in force: gone")
