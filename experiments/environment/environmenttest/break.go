@@ -121,7 +121,7 @@ func (w *wrecker) broken(t *testing.T, f faults.Fault, target faults.Target) jou
 		t.Fatalf("%s: inject: %v", target.Name(), err)
 	}
 	in := journal.Window{From: w.j.Now()}
-	wait(t, 700*time.Millisecond)
+	wait(t, 2*time.Second) // longer than an exchange that began before it may hang
 	in.To = w.j.Now()
 	if err := errors.Join(injection.Revert(ctx), injection.Revert(ctx)); err != nil {
 		t.Fatalf("%s: revert: %v", target.Name(), err)
