@@ -81,7 +81,8 @@ CMD ["-host=0.0.0.0"]
 EOF
 fi
 
-modules=$(cat go.mod go.sum "$(go env GOROOT)/VERSION" | sha256sum | cut -c1-12)
+needed() { go list -deps -f '{{with .Module}}{{if not .Main}}{{.Dir}}{{end}}{{end}}' ./testdata/orders/cmd/orders | sort -u; }
+modules=$({ cat go.mod go.sum "$(go env GOROOT)/VERSION" && needed; } | sha256sum | cut -c1-12)
 made=$(docker image inspect -f '{{index .Config.Labels "seatrial.modules"}}' seatrial/golang:local 2>/dev/null || true)
 if [ "$made" != "$modules" ] || wanted seatrial/golang:local; then
   root=$work/golang/root
@@ -96,8 +97,7 @@ if [ "$made" != "$modules" ] || wanted seatrial/golang:local; then
   # Of the modules: all their go.mod files, and the code that the service needs.
   (cd "$mods/cache/download" && find . \( -name '*.mod' -o -name '*.info' -o -name '*.ziphash' \) -print0 |
     tar -c --null -T -) | tar -x -C "$root$mods/cache/download"
-  go list -deps -f '{{with .Module}}{{if not .Main}}{{.Dir}}{{end}}{{end}}' ./testdata/orders/cmd/orders | sort -u |
-    while read -r dir; do mkdir -p "$root$(dirname "$dir")" && cp -r "$dir" "$root$dir"; done
+  needed | while read -r dir; do mkdir -p "$root$(dirname "$dir")" && cp -r "$dir" "$root$dir"; done
   # What the build compiles of others, compiled already.
   GOCACHE=$root/root/.cache/go-build CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /dev/null ./testdata/orders/cmd/orders
   image seatrial/golang:local "$root" <<EOF
