@@ -52,16 +52,16 @@ const (
 func (d *Cancellation) Detect(j journal.Journal) Finding {
 	f := finding("cancellation")
 	h := j.Header()
-	left, unread := d.canceled(j)
+	w, unread := d.canceled(j)
 	switch {
-	case len(left) == 0 && unread > 0:
+	case len(w.left) == 0 && unread > 0:
 		return f.notApplicable("the handlers of all %d requests that were hung up on do not read the request's body, so "+
 			"net/http cannot notice", unread)
-	case len(left) == 0:
+	case len(w.left) == 0:
 		return f.unknown("we hung up on no request, so nothing could be cancelled")
 	}
 	on := target(h, d.On)
-	w := work{left: left, refused: refused(j, left), within: cmp.Or(d.Within, h.Promises.CancelsWithin) + clockError(j)}
+	w.within = cmp.Or(d.Within, h.Promises.CancelsWithin) + clockError(j)
 	if err := w.find(j, on); err != nil {
 		return f.unknown("whether work for callers who hung up ended is not known: %v", err)
 	}
@@ -70,44 +70,34 @@ func (d *Cancellation) Detect(j journal.Journal) Finding {
 	return w.judge(f, on, max(1, d.MinSamples))
 }
 
-// canceled are the requests that we hung up on, by their sending, without those
-// whose handler cannot notice; their number comes second.
-func (d *Cancellation) canceled(j journal.Journal) (left []journal.Request, unread int) {
+// canceled are the requests that we hung up on, without those whose handler
+// cannot notice, of which the number comes second.
+func (d *Cancellation) canceled(j journal.Journal) (w work, unread int) {
 	deaf := map[string]bool{}
 	for _, r := range j.Header().Routes {
 		deaf[r.Name] = r.UnreadBody
 	}
+	w.attacks = map[string]bool{}
 	for r := range j.Requests(journal.Window{}) {
 		switch {
-		case !r.Canceled || r.Dropped || d.Attack != "" && r.Attack != d.Attack:
+		case r.Dropped:
+		case !r.Canceled && !r.OK:
+			w.refused = append(w.refused, r)
+		case !r.Canceled || d.Attack != "" && r.Attack != d.Attack:
 		case deaf[r.Route]:
 			unread++
 		default:
-			left = append(left, r)
+			w.left = append(w.left, r)
+			w.attacks[r.Attack] = true
 		}
 	}
-	slices.SortFunc(left, bySending)
-	return left, unread
+	w.refused = slices.DeleteFunc(w.refused, func(r journal.Request) bool { return !w.attacks[r.Attack] })
+	slices.SortFunc(w.left, bySending)
+	slices.SortFunc(w.refused, bySending)
+	return w, unread
 }
 
 func bySending(a, b journal.Request) int { return cmp.Compare(a.Sent, b.Sent) }
-
-// refused are the requests of the same attacks that were answered with an error
-// before we hung up, by their sending: a service that is full does so.
-func refused(j journal.Journal, left []journal.Request) []journal.Request {
-	attacks := map[string]bool{}
-	for _, r := range left {
-		attacks[r.Attack] = true
-	}
-	var out []journal.Request
-	for r := range j.Requests(journal.Window{}) {
-		if !r.Canceled && !r.Dropped && !r.OK && attacks[r.Attack] {
-			out = append(out, r)
-		}
-	}
-	slices.SortFunc(out, bySending)
-	return out
-}
 
 // clockError is how far instants of two sources may be apart beyond what they
 // say.
@@ -128,10 +118,13 @@ type ended struct {
 
 // work is what was under way for the requests that we hung up on.
 type work struct {
-	left    []journal.Request
-	refused []journal.Request // sent like them, and answered with an error before we hung up
-	within  time.Duration     // with the clocks' error
-	seenBy  string            // "at payments, by the request id"
+	left    []journal.Request // by their sending
+	attacks map[string]bool   // that they belong to
+	// refused are the requests of the same attacks that were answered with an
+	// error before we hung up, by their sending: a service that is full does so.
+	refused []journal.Request
+	within  time.Duration // with the clocks' error
+	seenBy  string        // "at payments, by the request id"
 	ends    []ended
 }
 
@@ -159,12 +152,8 @@ func (w *work) find(j journal.Journal, on string) error {
 func (w *work) alone(j journal.Journal, on string) error {
 	win := journal.Window{From: w.left[0].Sent.Add(-time.Second), To: w.left[len(w.left)-1].Done.Add(time.Second)}
 	routes := usersOf(j.Header(), on)
-	leavers := map[string]bool{}
-	for _, r := range w.left {
-		leavers[r.Attack] = true
-	}
 	for r := range j.Requests(win) {
-		ours := r.Canceled || r.Dropped || !r.OK && leavers[r.Attack]
+		ours := r.Canceled || r.Dropped || !r.OK && w.attacks[r.Attack]
 		if !ours && (len(routes) == 0 || slices.Contains(routes, r.Route)) {
 			return fmt.Errorf("other requests used %s at the same time, and nothing ties its work to a request: "+
 				"hang up without other load, or have the service pass %s on", on, requestIDHeader(j.Header(), on))
