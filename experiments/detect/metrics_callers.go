@@ -102,13 +102,25 @@ type answers struct {
 	lag      latencies
 }
 
-func newAnswers() answers {
-	return answers{
+func newAnswers() *answers {
+	return &answers{
 		answered: map[string]int{}, missing: map[string]int{}, example: map[string]Evidence{}, lag: newLatencies(),
 	}
 }
 
-func (a *answers) add(b answers) {
+// take adds what one request got.
+func (a *answers) take(run string, r journal.Request, mayMiss bool) {
+	class := classOf(strconv.Itoa(r.Code))
+	a.answered[class]++
+	a.missing[class] += one(mayMiss)
+	a.waited += r.RawLatency()
+	a.lag.add(r.Lag())
+	if a.example[class].Kind == "" {
+		a.example[class] = requestEvidence(run, r)
+	}
+}
+
+func (a *answers) add(b *answers) {
 	for class, n := range b.answered {
 		a.answered[class] += n
 		a.missing[class] += b.missing[class]
@@ -142,54 +154,35 @@ func (a *answers) mean() time.Duration { return a.waited / time.Duration(max(1, 
 
 // callers is what all callers got, by traffic request.
 type callers struct {
-	routes                      map[string]answers
+	routes                      map[string]*answers
 	extras                      map[string]int // of each: no answer, or sent again; they may be counted
 	answered, failures, missing int
 	extra                       int
 	// strange is what requests for what is not there got; they belong to no
 	// route.
-	strange answers
+	strange *answers
 }
 
 func countCallers(j journal.Journal, gaps []journal.Window) callers {
-	c := callers{routes: map[string]answers{}, extras: map[string]int{}, strange: newAnswers()}
+	c := callers{routes: map[string]*answers{}, extras: map[string]int{}, strange: newAnswers()}
 	h, strange := j.Header(), strangeAttacks(j)
 	for r := range j.Requests(journal.Window{}) {
 		if r.Dropped {
 			continue
 		}
-		a, ok := c.routes[r.Route]
-		uncertain := r.Replays + one(r.Code == 0)
-		switch {
-		case strange[r.Attack]:
-			a, uncertain = c.strange, 1 // it may be counted for any route
-		case !ok:
-			a = newAnswers()
-			c.routes[r.Route] = a
-		}
-		c.extra += uncertain
+		a, uncertain := c.strange, 1 // it may be counted for any route
 		if !strange[r.Attack] {
+			a, uncertain = c.route(r.Route), r.Replays+one(r.Code == 0)
 			c.extras[r.Route] += uncertain
 		}
+		c.extra += uncertain
 		if r.Code == 0 {
 			continue
 		}
-		class := classOf(strconv.Itoa(r.Code))
 		mayMiss := slices.ContainsFunc(gaps, func(g journal.Window) bool {
 			return (g.To == 0 || r.Sent < g.To) && r.Done > g.From
 		}) || h.Balancer == "http" && (r.Code == http.StatusBadGateway || r.Code == http.StatusServiceUnavailable)
-		a.answered[class]++
-		a.missing[class] += one(mayMiss)
-		a.waited += r.RawLatency()
-		a.lag.add(r.Lag())
-		if a.example[class].Kind == "" {
-			a.example[class] = requestEvidence(h.Run, r)
-		}
-		if strange[r.Attack] {
-			c.strange = a
-		} else {
-			c.routes[r.Route] = a
-		}
+		a.take(h.Run, r, mayMiss)
 		c.answered++
 		c.missing += one(mayMiss)
 		c.failures += one(r.Code >= http.StatusBadRequest)
@@ -197,8 +190,16 @@ func countCallers(j journal.Journal, gaps []journal.Window) callers {
 	return c
 }
 
+// route is what callers of one traffic request got.
+func (c *callers) route(name string) *answers {
+	if c.routes[name] == nil {
+		c.routes[name] = newAnswers()
+	}
+	return c.routes[name]
+}
+
 // total is what all callers together got.
-func (c callers) total() answers {
+func (c callers) total() *answers {
 	sum := newAnswers()
 	for _, name := range slices.Sorted(maps.Keys(c.routes)) {
 		sum.add(c.routes[name])

@@ -72,7 +72,7 @@ func likeness(labelMethod, labelShape, method, shape string) int {
 type routeGroup struct {
 	routes []string
 	nodes  []node
-	seen   answers
+	seen   *answers
 	extra  int
 }
 
