@@ -195,20 +195,20 @@ func (t tie) several(run string, calm []arrival) bool {
 // of those that tell the calls apart which carry them. It is for services whose
 // clients differ in what they send.
 func mixture(run string, order []tie, all, calm []arrival, s span) (tie, bool) {
-	rest := slices.DeleteFunc(slices.Clone(all), func(a arrival) bool { return !s.contains(a.at) })
+	rest, _ := split(all, func(a arrival) bool { return s.contains(a.at) })
 	total := len(rest)
 	var used []tie
 	var names []string
 	for _, t := range order {
-		without := func(a arrival) bool { return t.mark(run, a.call) == "" }
-		quiet := slices.DeleteFunc(slices.Clone(calm), without)
-		left := slices.DeleteFunc(slices.Clone(rest), func(a arrival) bool { return !without(a) })
-		if len(left) == len(rest) || !t.sure && !t.differs(run, quiet) {
+		marked := func(a arrival) bool { return t.mark(run, a.call) != "" }
+		with, without := split(rest, marked)
+		calmWith, calmWithout := split(calm, marked)
+		if len(with) == 0 || !t.sure && !t.differs(run, calmWith) {
 			continue
 		}
 		used = append(used, t)
-		names = append(names, fmt.Sprintf("%s (%d of %d calls)", t.name, len(rest)-len(left), total))
-		calm, rest = slices.DeleteFunc(slices.Clone(calm), func(a arrival) bool { return !without(a) }), left
+		names = append(names, fmt.Sprintf("%s (%d of %d calls)", t.name, len(with), total))
+		rest, calm = without, calmWithout
 	}
 	mark := func(run string, c journal.Call) string {
 		for _, t := range used {
@@ -219,6 +219,18 @@ func mixture(run string, order []tie, all, calm []arrival, s span) (tie, bool) {
 		return ""
 	}
 	return tie{name: strings.Join(names, " and "), mark: mark}, len(used) > 1
+}
+
+// split are the calls with something and those without it.
+func split(all []arrival, has func(arrival) bool) (with, without []arrival) {
+	for _, a := range all {
+		if has(a) {
+			with = append(with, a)
+		} else {
+			without = append(without, a)
+		}
+	}
+	return with, without
 }
 
 // requestIDHeader is the header in which the service passes a request's id on to
