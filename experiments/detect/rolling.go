@@ -170,8 +170,9 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 		}
 	}
 	d.add(boundedTime("capacity_dip", longest, p.Dip, polls))
+	outcome, _ := unpolled(j, journal.Readiness)
 	switch {
-	case polls == 0 && replicasPolled(j) == NotApplicable:
+	case polls == 0 && outcome == NotApplicable:
 		d.note("the service has no readiness endpoint, so whether its capacity was kept up was not judged")
 	case polls == 0:
 		d.doubt("readiness was not polled between %v and %v", w.From, w.To)
@@ -180,12 +181,6 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 			"be served, and not later", brief(longest), fewest, len(replicas))
 		d.point(seen(worst, "%d of %d replicas are ready", fewest, len(replicas)))
 	}
-}
-
-// replicasPolled says whether readiness could have been polled.
-func replicasPolled(j journal.Journal) Outcome {
-	outcome, _ := unpolled(j, journal.Readiness)
-	return outcome
 }
 
 // latency asks for a p99 like that of the steady state.
