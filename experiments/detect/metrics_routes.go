@@ -235,13 +235,13 @@ func (g routeGroup) covers(value, method string) bool {
 
 // routeLabelOf is the label of a histogram that names the route.
 func routeLabelOf(grown []journal.Sample, name string) string {
-	f := family{paths: map[string]int{}}
+	paths := routePaths{}
 	for _, s := range grown {
 		if s.Name == name+"_count" {
-			f.addRoute(s.Labels)
+			paths.add(s.Labels)
 		}
 	}
-	return f.route
+	return paths.label()
 }
 
 func methodLabelOf(grown []journal.Sample, name string) string {

@@ -76,7 +76,7 @@ type family struct {
 	code, route, method string // names of labels; route and method may be empty
 	total               float64
 
-	paths map[string]int // of labels that may name the route: how many series have a path there
+	paths routePaths
 }
 
 // requestLooked says, for reasons, what counts as a request counter.
@@ -103,16 +103,18 @@ func requestFamilies(grown []journal.Sample, sent float64, named string) []famil
 		}
 		f, ok := found[name]
 		if !ok {
-			f = &family{name: name, histogram: s.Type == "histogram", code: code, paths: map[string]int{}}
+			f = &family{name: name, histogram: s.Type == "histogram", code: code, paths: routePaths{}}
 			found[name] = f
 		}
-		f.addRoute(s.Labels)
+		f.paths.add(s.Labels)
 		f.method = cmp.Or(f.method, labelOf(s.Labels, methodLabels))
 		f.total += s.Value
 	}
 	return slices.SortedFunc(func(yield func(family) bool) {
 		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if !yield(*found[name]) {
+			f := found[name]
+			f.route = f.paths.label()
+			if !yield(*f) {
 				return
 			}
 		}
@@ -124,24 +126,33 @@ func requestFamilies(grown []journal.Sample, sent float64, named string) []famil
 	})
 }
 
-// addRoute takes down what may name the route in one series; the label with the
-// most paths among its values is the one, and the most telling where none has
-// any: gin's handler is the name of a function, and its url a path.
-func (f *family) addRoute(labels map[string]string) {
+// routePaths says of labels that may name the route how many series have a path
+// there.
+type routePaths map[string]int
+
+// add counts one series.
+func (p routePaths) add(labels map[string]string) {
 	for _, name := range routeLabels {
 		value, ok := labels[name]
 		if !ok {
 			continue
 		}
 		_, rest, cut := strings.Cut(value, " ")
-		f.paths[name] += one(strings.HasPrefix(value, "/") || cut && strings.HasPrefix(rest, "/"))
+		p[name] += one(strings.HasPrefix(value, "/") || cut && strings.HasPrefix(rest, "/"))
 	}
-	f.route = ""
+}
+
+// label is the one with the most paths among its values, and the most telling
+// where none has any: gin's handler is the name of a function, and its url a
+// path. It is empty where no label may name the route.
+func (p routePaths) label() string {
+	best := ""
 	for _, name := range routeLabels {
-		if n, ok := f.paths[name]; ok && (f.route == "" || n > f.paths[f.route]) {
-			f.route = name
+		if n, ok := p[name]; ok && (best == "" || n > p[best]) {
+			best = name
 		}
 	}
+	return best
 }
 
 func (f family) likeness() int {
