@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -157,8 +158,8 @@ func (p *DrainDeadline) hadOpen(d *docket, j journal.Journal, s *stop) {
 	most := 0
 	for _, a := range activities(j, "", journal.Window{From: s.at, To: s.exited}) {
 		n := 0
-		for _, b := range a.Backends {
-			n += one(b.XactAge > 0 && (len(j.Header().Replicas) == 1 || strings.Contains(b.App, s.replica)))
+		for _, b := range s.backends(j, a) {
+			n += one(b.XactAge > 0)
 		}
 		most = max(most, n)
 	}
@@ -177,12 +178,8 @@ func (p *DrainDeadline) rollback(d *docket, j journal.Journal, s *stop) {
 	}
 	p.hadOpen(d, j, s)
 	w := journal.Window{From: s.exited.Add(rollsBackIn)}
-	alone := len(j.Header().Replicas) == 1
 	for e, a := range activities(j, "", w) {
-		for _, b := range a.Backends {
-			if !alone && !strings.Contains(b.App, s.replica) {
-				continue // it may be another replica's
-			}
+		for _, b := range s.backends(j, a) {
 			if b.WaitType != "Lock" && b.XactAge > e.At.Sub(s.exited) {
 				d.against("a transaction of %s was still open %v after its end", s.replica, brief(e.At.Sub(s.exited)))
 				d.point(seen(e, "backend %d (%s): %s for %v", b.PID, b.App, b.State, brief(b.XactAge)))
@@ -190,4 +187,14 @@ func (p *DrainDeadline) rollback(d *docket, j journal.Journal, s *stop) {
 			}
 		}
 	}
+}
+
+// backends are those of a sample that are the replica's, and not another one's.
+func (s *stop) backends(j journal.Journal, a journal.Activity) []journal.Backend {
+	if len(j.Header().Replicas) == 1 {
+		return a.Backends
+	}
+	return slices.DeleteFunc(slices.Clone(a.Backends), func(b journal.Backend) bool {
+		return !strings.Contains(b.App, s.replica)
+	})
 }
