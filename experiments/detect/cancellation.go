@@ -15,14 +15,14 @@ import (
 // up (detectors.md D03). It needs requests that we hung up on while their call
 // to an http dependency was held open, or their statement in the database.
 //
-// It holds when at least 18 of 20 were given up in time, and is violated when at
-// most 10 of 20 were; in between it is unknown. Where fewer had work under way,
-// because work that goes on fills the service's pool or its places, it is violated
-// when at least 10 went on: the others could not change that any more. Requests
-// whose handler does not read their body are left out: net/http cannot notice
-// their caller's leaving.
-// A good service takes 1 to 5 ms; when 0.5 % of samples are late by chance, the
-// false alarm rate is below 2 in 10,000.
+// It holds when at least 18 of 20 were given up in time, and is violated when
+// at most 10 of 20 were; in between it is unknown. Where fewer had work under
+// way, because work that goes on fills the service's pool or its places, it is
+// violated when at least 10 went on: the others could not change that any
+// more. Requests whose handler does not read their body are left out: net/http
+// cannot notice their caller's leaving. A good service takes 1 to 5 ms; when
+// 0.5 % of samples are late by chance, the false alarm rate is below 2 in
+// 10,000.
 type Cancellation struct {
 	// Within is how soon after the caller hung up. Zero: the promise
 	// cancels_within.

@@ -10,14 +10,15 @@ import (
 )
 
 // ConnectionLeaks asks whether every connection comes back to the pool from
-// requests that fail (D41): a census before and after, down whatever faults, and
-// attacks on handlers that panic, lie between two table locks. A lock on every table, under more requests than the
-// pool has connections, makes every free connection wait; a connection that is
-// lost to the pool, for rows that nobody closed or a transaction that nobody
-// ended, does not come, and looks idle in pg_stat_activity, so that nothing else
-// shows it. Beside that no backend may be idle in a transaction for more than a
-// second in the quiet before the second census, and the pool's own gauge of
-// connections in use must come down to none there.
+// requests that fail (D41): a census before and after, down whatever faults,
+// and attacks on handlers that panic, lie between two table locks. A lock on
+// every table, under more requests than the pool has connections, makes every
+// free connection wait; a connection that is lost to the pool, for rows that
+// nobody closed or a transaction that nobody ended, does not come, and looks
+// idle in pg_stat_activity, so that nothing else shows it. Beside that no
+// backend may be idle in a transaction for more than a second in the quiet
+// before the second census, and the pool's own gauge of connections in use
+// must come down to none there.
 //
 // Each of these between needs MinSamples requests, and of those MinFailed that were
 // refused, cut or hung up on: at a leak in one of twenty, 30 miss it in 21 % of

@@ -17,8 +17,9 @@ import (
 // held open for more than twice the promise is a violation.
 //
 // A fault that hangs for less than the promise, and the slack, can make nobody
-// wait for longer, and leaves it unknown. How late the generator was counts against holding, and not for a violation.
-// Errors other than 502, 503 and 504 in time are a remark.
+// wait for longer, and leaves it unknown. How late the generator was counts
+// against holding, and not for a violation. Errors other than 502, 503 and 504
+// in time are a remark.
 type Deadline struct {
 	// Within is the longest a caller waits for an answer of any kind. Zero: the
 	// promise answers_within.

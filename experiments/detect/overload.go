@@ -10,15 +10,16 @@ import (
 // Shedding asks whether the service, offered more than it can do, goes on doing
 // what it can and turns the rest away quickly (D30).
 //
-// It needs a step measure_capacity, which records the capacity C under injected
-// database latency, and attack steps at multiples of it that record what they
-// offered. Where a step measure_round_trips was made, the latency must be such
-// that an answer takes at most a fifth of slo_latency longer. Steps of at least
-// 1.5·C are judged, without their first seconds: good answers in time come at
-// 0.6·C at least, refusals are 429 or 503 and quick, hardly any request runs into the client's timeout or a 504, and
-// liveness is 200 throughout. A step below the capacity proves that the
-// capacity was measured rightly: where not even that gave 0.6·C, the figure is
-// no ground to call anything a violation.
+// It needs a step measure_capacity, which records the capacity C under
+// injected database latency, and attack steps at multiples of it that record
+// what they offered. Where a step measure_round_trips was made, the latency
+// must be such that an answer takes at most a fifth of slo_latency longer.
+// Steps of at least 1.5·C are judged, without their first seconds: good
+// answers in time come at 0.6·C at least, refusals are 429 or 503 and quick,
+// hardly any request runs into the client's timeout or a 504, and liveness is
+// 200 throughout. A step below the capacity proves that the capacity was
+// measured rightly: where not even that gave 0.6·C, the figure is no ground to
+// call anything a violation.
 //
 // Where the load generator fell behind (lag p99 above a tenth of the latency
 // promised, or less than 98 % sent), both counts are made: a clause is broken

@@ -20,11 +20,12 @@ import (
 //
 // Series are found by their shape, not only by name: see the *Looked texts.
 // Counters are judged by their growth from scrape to scrape. Of several series
-// of one kind, and of several replicas, the one that moved most counts: in seven
-// recorded runs of the reference service (pool-exhausted, overload) the pool's by
-// 66 to 201 ranges, those in flight by 75 to 585, goroutines by 6 to 60. The heap
-// and the collector are held to less than detectors.md's three ranges: the heap of a few MB goes up and down with
-// every collection, load or none, and its range hides everything else.
+// of one kind, and of several replicas, the one that moved most counts: in
+// seven recorded runs of the reference service (pool-exhausted, overload) the
+// pool's by 66 to 201 ranges, those in flight by 75 to 585, goroutines by 6 to
+// 60. The heap and the collector are held to less than detectors.md's three
+// ranges: the heap of a few MB goes up and down with every collection, load or
+// none, and its range hides everything else.
 //
 // It needs scrapes before the first step and in the window, and callers who
 // noticed: a p95 three times that of the steady state, or one request in ten

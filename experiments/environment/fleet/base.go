@@ -96,9 +96,8 @@ func (b *Base) Clean(text string) string { return b.Secrets.Clean(text) }
 func (b *Base) Flush(ctx context.Context) error { return b.agent.Flush(ctx) }
 
 // Down takes everything down, all at once unless it has to be in turn: the
-// replicas, the agent, and what the backend's own ends are for; then, last, what
-// is left. The second call returns
-// what the first one did.
+// replicas, the agent, and what the backend's own ends are for; then, last,
+// what is left. The second call returns what the first one did.
 func (b *Base) Down(
 	ctx context.Context, ends []func(context.Context) error, last func(context.Context) error,
 ) error {

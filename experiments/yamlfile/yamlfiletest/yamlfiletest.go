@@ -1,5 +1,6 @@
 // Package yamlfiletest holds the schemas of YAML files to what their decoders
-// take, their errors to the places that they must name, and the doc comments that are embedded for them to the source.
+// take, their errors to the places that they must name, and the doc comments
+// that are embedded for them to the source.
 package yamlfiletest
 
 import (
