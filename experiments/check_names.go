@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/seatrial/seatrial/experiments/detect"
-	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
 )
 
@@ -55,11 +54,8 @@ func (p *planner) checkExpectations() error {
 	for _, x := range slices.Concat(e.SteadyState.Expect, e.Guardrails, e.Expect) {
 		routes := reflect.Indirect(reflect.ValueOf(x.Detector)).FieldByName("Routes")
 		if routes.IsValid() {
-			for _, name := range routes.Interface().([]string) {
-				if all := routesOf(p.Subject); !slices.Contains(all, name) {
-					return fmt.Errorf("expect %s: no request of the traffic is called %q; there are %s",
-						x.Kind, name, yamlfile.Nearest(name, all))
-				}
+			if err := p.checkRoutes(routes.Interface().([]string)); err != nil {
+				return fmt.Errorf("expect %s: %w", x.Kind, err)
 			}
 		}
 		if on := textOf(x.Detector, "On"); on != "" && !slices.Contains(dependencies, on) {
@@ -70,13 +66,18 @@ func (p *planner) checkExpectations() error {
 	return nil
 }
 
-// routesOf names all requests of the traffic.
-func routesOf(s *subject.Subject) []string {
-	var names []string
-	for _, r := range s.Traffic.Requests {
-		names = append(names, r.Name)
+// checkRoutes holds names of requests against the subject's traffic.
+func (p *planner) checkRoutes(names []string) error {
+	var all []string
+	for _, r := range p.Subject.Traffic.Requests {
+		all = append(all, r.Name)
 	}
-	return names
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("no request of the traffic is called %q; there are %s", name, yamlfile.Nearest(name, all))
+		}
+	}
+	return nil
 }
 
 // textOf is a detector's parameter; empty where it has none of that name.

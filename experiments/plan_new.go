@@ -194,11 +194,8 @@ func (p *planner) load() error {
 // uses resolves a pair of uses and routes: the kind to a dependency's name, and
 // the routes to those that use it.
 func (p *planner) uses(uses *string, routes *[]string) error {
-	for _, name := range *routes {
-		if !slices.ContainsFunc(p.Subject.Traffic.Requests, func(r loadgen.Request) bool { return r.Name == name }) {
-			return fmt.Errorf("no request of the traffic is called %q; there are %s",
-				name, yamlfile.Nearest(name, RoutesUsing(p.Subject, "")))
-		}
+	if err := p.checkRoutes(*routes); err != nil {
+		return err
 	}
 	if *uses == "" {
 		return nil
