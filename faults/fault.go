@@ -103,16 +103,6 @@ type Proxied interface {
 	ProxyAddress() string
 }
 
-// Beside is a proxied target that seatrial may reach by a detour, such as a
-// container's published port: there somebody accepts connections also for one
-// who does not listen, and ends cleanly what was reset.
-type Beside interface {
-	Proxied
-	// RoundTrips makes round trips, as the observer's, where the service's own
-	// connections to the proxy are made. Nil: ProxyAddress is no detour.
-	RoundTrips() func(ctx context.Context, timeout time.Duration) journal.RoundTrip
-}
-
 // Stub is a programmable HTTP dependency.
 type Stub interface {
 	Target

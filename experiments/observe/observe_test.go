@@ -273,6 +273,45 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
+// proxied is a dependency as the observer is made for it, beside one that is
+// reached by a detour.
+type (
+	proxied struct{}
+	distant struct {
+		proxied
+		trips func(context.Context, time.Duration) journal.RoundTrip
+	}
+)
+
+func (proxied) Name() string         { return "cache" }
+func (proxied) Kind() string         { return "redis" }
+func (proxied) ProxyAddress() string { return "127.0.0.1:1" }
+
+func (d distant) RoundTrips() func(context.Context, time.Duration) journal.RoundTrip { return d.trips }
+
+func TestNewRoundTrip(t *testing.T) {
+	there := func(context.Context, time.Duration) journal.RoundTrip { return journal.RoundTrip{Down: 7} }
+	for name, tt := range map[string]struct {
+		of   Proxied
+		want journal.RoundTrip
+	}{
+		"here":           {proxied{}, journal.RoundTrip{Err: journal.ErrRefused}},
+		"there":          {distant{trips: there}, journal.RoundTrip{Down: 7}},
+		"without detour": {distant{}, journal.RoundTrip{Err: journal.ErrRefused}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewRoundTrip(tt.of)
+			if r.Dependency != "cache" || r.Kind != "redis" || r.Address != "127.0.0.1:1" {
+				t.Errorf("it observes %q, a %q at %q", r.Dependency, r.Kind, r.Address)
+			}
+			got := r.Exchange(t.Context())
+			if got.Dial = 0; got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestRoundTripMeasuresSlowExchanges(t *testing.T) {
 	address := listen(t, func(c *net.TCPConn) {
 		timer := time.NewTimer(400 * time.Millisecond)

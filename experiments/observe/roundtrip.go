@@ -35,6 +35,33 @@ type RoundTrip struct {
 	Timeout time.Duration
 }
 
+// Proxied is a dependency behind a proxy.
+type Proxied interface {
+	Name() string
+	Kind() string
+	// ProxyAddress is where seatrial itself reaches the proxy.
+	ProxyAddress() string
+}
+
+// Beside is one that seatrial may reach by a detour, such as a container's
+// published port: there somebody accepts connections also for one who does not
+// listen, and ends cleanly what was reset.
+type Beside interface {
+	Proxied
+	// RoundTrips makes exchanges, as the observer's, where the service's own
+	// connections to the proxy are made. Nil: ProxyAddress is no detour.
+	RoundTrips() func(ctx context.Context, timeout time.Duration) journal.RoundTrip
+}
+
+// NewRoundTrip returns the observer of a dependency.
+func NewRoundTrip(p Proxied) *RoundTrip {
+	r := &RoundTrip{Dependency: p.Name(), Kind: p.Kind(), Address: p.ProxyAddress()}
+	if b, ok := p.(Beside); ok {
+		r.Beside = b.RoundTrips()
+	}
+	return r
+}
+
 // roundTripsAtOnce bounds the exchanges under way.
 const roundTripsAtOnce = 12
 

@@ -60,11 +60,7 @@ func (r *run) observers() []observe.Observer {
 	all := []observe.Observer{&observe.Sleeper{}}
 	for _, t := range r.env.Targets() {
 		if p, ok := t.(faults.Proxied); ok {
-			trip := &observe.RoundTrip{Dependency: t.Name(), Kind: t.Kind(), Address: p.ProxyAddress()}
-			if b, ok := t.(faults.Beside); ok {
-				trip.Beside = b.RoundTrips()
-			}
-			all = append(all, trip)
+			all = append(all, observe.NewRoundTrip(p))
 		}
 		if db, ok := t.(faults.SQL); ok {
 			all = append(all, &observe.Postgres{Dependency: t.Name(), Role: db.ServiceRole(), Connect: db.Admin})

@@ -13,6 +13,7 @@ import (
 
 	toxiclient "github.com/Shopify/toxiproxy/v2/client"
 
+	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/faults"
 )
 
@@ -29,7 +30,7 @@ type Stub struct{ *Dependency }
 var (
 	_ faults.Proxied = (*Dependency)(nil)
 	_ faults.Dialled = (*Dependency)(nil)
-	_ faults.Beside  = (*Dependency)(nil)
+	_ observe.Beside = (*Dependency)(nil)
 	_ faults.Marker  = (*Dependency)(nil)
 	_ faults.Stub    = Stub{}
 )

@@ -10,7 +10,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/observe"
-	"github.com/seatrial/seatrial/faults"
 )
 
 // handleRoundTrip is POST /proxies/{proxy}/roundtrip: one exchange with the
@@ -49,7 +48,7 @@ func (s *server) kindOf(proxy string) string {
 	return ""
 }
 
-// RoundTrips implements [faults.Beside]: where the proxy is reached elsewhere
+// RoundTrips implements [observe.Beside]: where the proxy is reached elsewhere
 // than it listens, the agent makes them.
 func (d *Dependency) RoundTrips() func(context.Context, time.Duration) journal.RoundTrip {
 	if d.config.Reached == "" {
@@ -58,7 +57,7 @@ func (d *Dependency) RoundTrips() func(context.Context, time.Duration) journal.R
 	return d.roundTrip
 }
 
-var _ faults.Beside = Stub{}
+var _ observe.Beside = Stub{}
 
 // tellsWithin is how long after a round trip's own end the agent's answer may
 // come.

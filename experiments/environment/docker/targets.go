@@ -8,6 +8,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/environment/fleet"
 	"github.com/seatrial/seatrial/experiments/environment/postgres"
+	"github.com/seatrial/seatrial/experiments/observe"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
 )
@@ -68,7 +69,7 @@ func (s *server) behind() func(*agent.Dependency, *fleet.Tap) faults.Target {
 var (
 	_ faults.Proxied     = postgresTarget{}
 	_ faults.Dialled     = postgresTarget{}
-	_ faults.Beside      = postgresTarget{}
+	_ observe.Beside     = postgresTarget{}
 	_ faults.SQL         = postgresTarget{}
 	_ faults.Signalled   = postgresTarget{}
 	_ faults.Restartable = postgresTarget{}
@@ -77,8 +78,8 @@ var (
 	_ faults.Tapped      = tappedTarget{}
 	_ faults.Proxied     = serverTarget{}
 	_ faults.Dialled     = serverTarget{}
-	_ faults.Beside      = serverTarget{}
-	_ faults.Beside      = tappedTarget{}
+	_ observe.Beside     = serverTarget{}
+	_ observe.Beside     = tappedTarget{}
 	_ faults.Signalled   = serverTarget{}
 	_ faults.Restartable = serverTarget{}
 	_ faults.Bounded     = serverTarget{}

@@ -37,7 +37,7 @@ type plainProxy struct {
 
 var (
 	_ faults.Proxied = (*plainProxy)(nil)
-	_ faults.Beside  = (*plainProxy)(nil)
+	_ observe.Beside = (*plainProxy)(nil)
 	_ faults.Marker  = (*plainProxy)(nil)
 )
 
@@ -162,7 +162,7 @@ func (p *plainProxy) Mark() string { return p.mark }
 // ProxyAddress is where seatrial itself reaches the proxy.
 func (p *plainProxy) ProxyAddress() string { return p.address }
 
-// RoundTrips implements [faults.Beside]. There is nobody of ours in the network:
+// RoundTrips implements [observe.Beside]. There is nobody of ours in the network:
 // what the published port accepts for one who does not listen it closes at once,
 // and so does Toxiproxy where its upstream is gone. Either is a refusal.
 func (p *plainProxy) RoundTrips() func(context.Context, time.Duration) journal.RoundTrip {

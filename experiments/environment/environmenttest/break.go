@@ -164,11 +164,8 @@ func (w *wrecker) watch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache = target.(faults.Proxied).ProxyAddress()
-		trip := &observe.RoundTrip{Dependency: name, Kind: target.Kind(), Address: cache}
-		if b, ok := target.(faults.Beside); ok {
-			trip.Beside = b.RoundTrips()
-		}
+		trip := observe.NewRoundTrip(target.(faults.Proxied))
+		cache = trip.Address
 		all.Go(func() { _ = trip.Observe(ctx, w.j) })
 	}
 	all.Go(func() {
