@@ -242,10 +242,11 @@ func TestNotHere(t *testing.T) {
 }
 
 // What the subject says of a detector holds where the experiment says nothing
-// else, and is told by the plan.
+// else than the default, and is told by the plan.
 func TestPlanTakesTheSubjectsDetectors(t *testing.T) {
 	e := decoded(t, "version: 1\nname: x\ntitle: x\nload: {uses: http}\nmethod:\n"+
-		"  - {on: http, for: 2s, fault: outage}\nexpect:\n  - containment: {ratio: 0.3}\n  - metrics_truth\n")
+		"  - {on: http, for: 2s, fault: outage}\nexpect:\n  - containment: {ratio: 0.3}\n  - metrics_truth\n"+
+		"  - containment: {ratio: 0.5}\n")
 	s := sampleSubject(t)
 	s.Detectors = subject.Detectors{
 		"containment":   &detect.Containment{Ratio: 0.4, Cap: 12},
@@ -257,6 +258,9 @@ func TestPlanTakesTheSubjectsDetectors(t *testing.T) {
 	}
 	contained := plans[0].Experiment.Expect[0].Detector.(*detect.Containment)
 	truth := plans[0].Experiment.Expect[1].Detector.(*detect.MetricsTruth)
+	if stated := plans[0].Experiment.Expect[2].Detector.(*detect.Containment); stated.Ratio != 0.4 || stated.Cap != 12 {
+		t.Errorf("with the default stated: %+v", stated)
+	}
 	if contained.Ratio != 0.3 || contained.Cap != 12 || truth.Counter != "calls" {
 		t.Errorf("planned %+v, %+v", contained, truth)
 	}

@@ -47,7 +47,8 @@ func decodeDetectors(d *yamlfile.Document, at string, n ast.Node) Detectors {
 }
 
 // Adjust sets the parameters that the subject gives to a kind, where the
-// detector still has their defaults.
+// detector still has their defaults. Whether an experiment stated a default or
+// left it out makes no difference, as in the file that it is written to.
 func (all Detectors) Adjust(kind string, detector detect.Detector) {
 	own, ok := all[kind]
 	if !ok {

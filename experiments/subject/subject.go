@@ -40,7 +40,8 @@ type Subject struct {
 	// Detectors are parameters of detectors, by their kinds: names of metrics and
 	// labels where their shape does not tell (metrics_truth: {counter: …}), the
 	// size of a bulkhead (containment: {cap: 12}). They hold in every experiment
-	// that does not state the same parameter itself.
+	// that leaves the same parameter at its default; one that states the default
+	// leaves it there, too.
 	Detectors Detectors `yaml:"detectors" json:"detectors,omitempty"`
 	// Next is the version of the service that is to come, with its migrations:
 	// for experiments on a rollout. Optional.
