@@ -182,8 +182,9 @@ func (r *run) Kill(ctx context.Context) error {
 	if err := r.Send(ctx, syscall.SIGKILL); err != nil && !errors.Is(err, spawn.ErrExited) {
 		return err
 	}
-	if err := r.Wait(ctx); err != nil {
+	err := r.Wait(ctx)
+	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return nil
+	return err
 }
