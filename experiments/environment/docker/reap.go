@@ -57,10 +57,17 @@ func find(ctx context.Context) ([]watcher.Leftover, error) {
 	}
 	images, err := g.staleImages(ctx)
 	for _, i := range images {
-		name := strings.Join(append(i.RepoTags, strings.TrimPrefix(i.ID, "sha256:")[:12])[:1], "")
-		all = append(all, watcher.Leftover{Other: "image " + name, Nobodys: true})
+		all = append(all, watcher.Leftover{Other: "image " + nameOf(i), Nobodys: true})
 	}
 	return all, err
+}
+
+// nameOf is what an image is called, or its id in short where it has no name.
+func nameOf(i image.Summary) string {
+	if len(i.RepoTags) > 0 {
+		return i.RepoTags[0]
+	}
+	return fmt.Sprintf("%.12s", strings.TrimPrefix(i.ID, "sha256:"))
 }
 
 // imagesKeptFor is how long an image that seatrial built is kept for another

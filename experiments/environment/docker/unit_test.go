@@ -271,6 +271,21 @@ func TestStale(t *testing.T) {
 	}
 }
 
+func TestNameOf(t *testing.T) {
+	const id = "sha256:0123456789abcdef"
+	for _, c := range []struct {
+		image image.Summary
+		want  string
+	}{
+		{image.Summary{ID: id, RepoTags: []string{"seatrial/agent:1", "seatrial/agent:2"}}, "seatrial/agent:1"},
+		{image.Summary{ID: id}, "0123456789ab"},
+	} {
+		if got := nameOf(c.image); got != c.want {
+			t.Errorf("%v is called %q, want %q", c.image.RepoTags, got, c.want)
+		}
+	}
+}
+
 func TestOlder(t *testing.T) {
 	for version, want := range map[string]bool{
 		"1.41": true, "1.9": true, "1.42": false, "1.51": false, "2.0": false, "": false,
