@@ -75,17 +75,19 @@ func (c *choice) subject() (*subject.Subject, error) {
 		}
 	}
 	s, err := subject.Load(c.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s; name the subject file with -f, or write one "+
-			"(seatrial schema subject tells its form)", c.file)
-	}
-	return s, readable(c.file, err)
+	return s, readable(c.file, err,
+		"name the subject file with -f, or write one (seatrial schema subject tells its form)",
+		"name a file in it, such as "+filepath.Join(c.file, "seatrial.yaml"))
 }
 
-// readable says of a folder that was named in place of a file what to name.
-func readable(file string, err error) error {
-	if errors.Is(err, syscall.EISDIR) {
-		return fmt.Errorf("%s is a folder; name a file in it, such as %s", file, filepath.Join(file, "seatrial.yaml"))
+// readable says of a file that could not be read what to do where there is none
+// of that name, and where it is a folder. Other errors stay as they are.
+func readable(file string, err error, whereNone, whereFolder string) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no %s; %s", file, whereNone)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("%s is a folder; %s", file, whereFolder)
 	}
 	return err
 }

@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -43,13 +41,9 @@ are read too, and planned for it. It exits with 64 when there is a mistake.`,
 
 func validate(w io.Writer, file string) error {
 	b, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no %s; name the files to look at", file)
-	case errors.Is(err, syscall.EISDIR):
-		return fmt.Errorf("%s is a folder; name the files in it: %s", file, filepath.Join(file, "*.yaml"))
-	case err != nil:
-		return fmt.Errorf("validate %s: %w", file, err)
+	if err != nil {
+		return readable(file, fmt.Errorf("validate %s: %w", file, err), "name the files to look at",
+			"name the files in it: "+filepath.Join(file, "*.yaml"))
 	}
 	var top map[string]any
 	if yaml.UnmarshalWithOptions(b, &top, yaml.AllowDuplicateMapKey()) == nil {
