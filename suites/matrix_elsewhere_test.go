@@ -2,14 +2,12 @@ package suites_test
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/mutant"
-	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
 // groups are labels that together name every experiment of the catalogue. Those
@@ -25,18 +23,15 @@ func tryElsewhere(t *testing.T, mutants []mutant.Mutant, done *matrix) {
 	t.Helper()
 	for _, label := range groups {
 		for _, m := range mutants {
-			if !here(home(m)) {
+			cells := done.open(m, label)
+			if len(cells) == 0 || !here(home(m)) {
 				continue
 			}
+			var names []string
+			for _, c := range cells {
+				names = append(names, c.Experiment)
+			}
 			t.Run(m.Name+"/elsewhere/"+home(m)+"/"+label, func(t *testing.T) {
-				cells := done.open(m, label)
-				if len(cells) == 0 {
-					return
-				}
-				var names []string
-				for _, c := range cells {
-					names = append(names, c.Experiment)
-				}
 				began := time.Now().UTC().Truncate(time.Second)
 				all := tryMutant(t, m, home(m), 1, names...)
 				for _, c := range cells {
@@ -51,9 +46,10 @@ func tryElsewhere(t *testing.T, mutants []mutant.Mutant, done *matrix) {
 // own and not settled.
 func (x *matrix) open(m mutant.Mutant, label string) (cells []tried) {
 	for _, e := range catalogue.All() {
-		c := tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)}
-		other := !slices.Contains(m.Experiments, e.Name) && homeOf(e) == home(m)
-		if other && slices.Contains(e.Labels, label) && !x.settled(c) {
+		if !slices.Contains(e.Labels, label) || slices.Contains(m.Experiments, e.Name) || homeOf(e) != home(m) {
+			continue
+		}
+		if c := (tried{Mutant: m.Name, Experiment: e.Name, Try: 1, Environment: home(m)}); !x.settled(c) {
 			cells = append(cells, c)
 		}
 	}
@@ -62,21 +58,9 @@ func (x *matrix) open(m mutant.Mutant, label string) (cells []tried) {
 
 // settled says that a cell's try told something, or that two did not.
 func (x *matrix) settled(c tried) bool {
-	if _, ok := x.find(c); ok {
-		return true
-	}
-	return slices.ContainsFunc(x.of(c.Mutant), func(o tried) bool { return x.same(o, c) && o.Inconclusive > 0 })
-}
-
-// ofExperiment are those of a trial's experiments that one of the catalogue was
-// made into, one for each target.
-func ofExperiment(all []folder.Experiment, name string) (its []folder.Experiment) {
-	for _, f := range all {
-		if base, _, _ := strings.Cut(f.Name, "/"); base == name {
-			its = append(its, f)
-		}
-	}
-	return its
+	return slices.ContainsFunc(x.of(c.Mutant), func(o tried) bool {
+		return o.same(c) && (o.conclusive() || o.Inconclusive > 0)
+	})
 }
 
 // Every experiment belongs to a group.
@@ -116,17 +100,6 @@ func TestOpen(t *testing.T) {
 		x.cells = []tried{c}
 		if got := !slices.Contains(names(), "http-slow"); got != tt.settled {
 			t.Errorf("after %s and %d more that told nothing it is settled: %v", tt.outcome, tt.inconclusive, got)
-		}
-	}
-}
-
-func TestOfExperiment(t *testing.T) {
-	all := []folder.Experiment{
-		{Name: "http-slow/payments"}, {Name: "http-slow/search"}, {Name: "http-slowest"}, {Name: "crash"},
-	}
-	for name, want := range map[string]int{"http-slow": 2, "crash": 1, "none": 0} {
-		if got := len(ofExperiment(all, name)); got != want {
-			t.Errorf("%s was made into %d, want %d", name, got, want)
 		}
 	}
 }

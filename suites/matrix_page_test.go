@@ -92,17 +92,17 @@ func (x *matrix) find(c tried) (tried, bool) {
 	if x == nil {
 		return c, false
 	}
-	i := slices.IndexFunc(x.cells, func(o tried) bool {
-		return x.same(o, c) && o.Digest == digest(x.patches[c.Mutant], c.Experiment) && o.conclusive()
-	})
-	if i < 0 {
-		return c, false
+	for _, o := range x.of(c.Mutant) {
+		if o.same(c) && o.conclusive() {
+			return o, true
+		}
 	}
-	return x.cells[i], true
+	return c, false
 }
 
-func (x *matrix) same(a, b tried) bool {
-	return a.Mutant == b.Mutant && a.Experiment == b.Experiment && a.Try == b.Try && a.Environment == b.Environment
+// same says that both are tries of one cell, in whatever state of the code.
+func (c tried) same(o tried) bool {
+	return c.Mutant == o.Mutant && c.Experiment == o.Experiment && c.Try == o.Try && c.Environment == o.Environment
 }
 
 // conclusive says that the try told something.
@@ -118,11 +118,11 @@ func (x *matrix) add(t *testing.T, c tried) {
 		return
 	}
 	for _, o := range x.cells {
-		if x.same(o, c) && o.Digest == c.Digest && !o.conclusive() {
+		if o.same(c) && o.Digest == c.Digest && !o.conclusive() {
 			c.Inconclusive += o.Inconclusive + 1
 		}
 	}
-	x.cells = append(slices.DeleteFunc(x.cells, func(o tried) bool { return x.same(o, c) }), c)
+	x.cells = append(slices.DeleteFunc(x.cells, func(o tried) bool { return o.same(c) }), c)
 	if err := keep(matrixCache, x.cells); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/catalogue"
-	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/mutant"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -213,24 +212,4 @@ func matrixOut(t *testing.T) string {
 		return t.TempDir()
 	}
 	return filepath.Join(moduleRoot, "runs", "matrix")
-}
-
-// violated are the kinds of detectors whose findings were confirmed.
-func violated(tried []folder.Experiment) (kinds []string) {
-	for _, e := range tried {
-		for _, f := range e.Verdict.Findings {
-			if f.Outcome == detect.Violated && !slices.Contains(kinds, f.Detector) {
-				kinds = append(kinds, f.Detector)
-			}
-		}
-	}
-	return kinds
-}
-
-func worst(tried []folder.Experiment) experiments.Outcome {
-	var verdicts []experiments.Verdict
-	for _, e := range tried {
-		verdicts = append(verdicts, e.Verdict)
-	}
-	return experiments.TrialOutcome(verdicts...)
 }
