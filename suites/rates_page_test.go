@@ -112,7 +112,7 @@ func (x *rates) page() string {
 	var b strings.Builder
 	b.WriteString(ratesHead)
 	for _, e := range catalogue.All() {
-		for _, condition := range []string{quiet, busy} {
+		for _, condition := range conditions {
 			b.WriteString(x.experimentRow(e, condition))
 		}
 	}
@@ -120,10 +120,10 @@ func (x *rates) page() string {
 	for _, e := range catalogue.All() {
 		current.known = slices.Concat(current.known, x.of(e.Name, quiet), x.of(e.Name, busy))
 	}
-	b.WriteString(ratesWhole + current.wholeTrials())
+	b.WriteString(ratesWhole + current.wholeRows())
 	b.WriteString(ratesMiddle)
 	for _, kind := range detect.Kinds() {
-		for _, condition := range []string{quiet, busy} {
+		for _, condition := range conditions {
 			b.WriteString(current.detectorRow(kind, condition))
 		}
 	}
@@ -132,7 +132,7 @@ func (x *rates) page() string {
 
 func (x *rates) experimentRow(e experiments.Experiment, condition string) string {
 	tries := x.of(e.Name, condition)
-	passed, failed := outcomes(tries)
+	passed, failed, dark := outcomes(tries)
 	once := 0
 	for _, r := range tries {
 		if r.Attempts == 1 {
@@ -140,7 +140,7 @@ func (x *rates) experimentRow(e experiments.Experiment, condition string) string
 		}
 	}
 	return fmt.Sprintf("| %s | %s | %d of %d | %d | %d | %d | %d | %s |\n", e.Name, condition, len(tries),
-		max(series(e, condition), len(tries)), passed, failed, len(tries)-passed-failed, once, atMost(failed, len(tries)))
+		max(series(e, condition), len(tries)), passed, failed, dark, once, atMost(failed, len(tries)))
 }
 
 // shares are how many tries of an experiment passed, failed and told nothing,
@@ -150,20 +150,23 @@ func (x *rates) shares(experiment, condition string) string {
 	if len(tries) == 0 {
 		return "—"
 	}
-	passed, failed := outcomes(tries)
-	return fmt.Sprintf("%d / %d / %d", passed, failed, len(tries)-passed-failed)
+	passed, failed, dark := outcomes(tries)
+	return fmt.Sprintf("%d / %d / %d", passed, failed, dark)
 }
 
-func outcomes(tries []rated) (passed, failed int) {
+// outcomes are how many tries passed, failed and told nothing.
+func outcomes(tries []rated) (passed, failed, dark int) {
 	for _, r := range tries {
 		switch r.Outcome {
 		case experiments.Passed:
 			passed++
 		case experiments.Failed:
 			failed++
+		default:
+			dark++
 		}
 	}
-	return passed, failed
+	return passed, failed, dark
 }
 
 // detectorRow tells of a detector under a condition; empty where it was not
@@ -203,4 +206,15 @@ func atMost(bad, n int) string {
 	}
 	limit := distuv.Beta{Alpha: float64(bad + 1), Beta: float64(n - bad)}.Quantile(0.95)
 	return fmt.Sprintf("%.0f %%", math.Ceil(100*limit))
+}
+
+func TestAtMost(t *testing.T) {
+	for _, tt := range []struct {
+		bad, n int
+		want   string
+	}{{0, 0, "—"}, {0, 5, "46 %"}, {0, 20, "14 %"}, {1, 20, "22 %"}, {5, 5, "100 %"}} {
+		if got := atMost(tt.bad, tt.n); got != tt.want {
+			t.Errorf("%d of %d are at most %s, want %s", tt.bad, tt.n, got, tt.want)
+		}
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +23,8 @@ const (
 	quiet = "quiet" // nothing else of ordinary priority goes on
 	busy  = "busy"  // busyProcesses take what they get of the processor
 )
+
+var conditions = []string{quiet, busy}
 
 // busyProcesses is how many are beside a trial of the condition busy: as many
 // as the two cores that the detectors' noise was measured on (detectors.md F14).
@@ -43,9 +44,10 @@ const (
 var oftenTried = []string{"D03", "D11", "D12", "D30", "D70", "D72"}
 
 // TestRates tries the good service again and again, on a machine that is quiet
-// and beside two busy processes, where SEATRIAL_LONG is "rates". It keeps what came
-// of it in .cache/rates.json, goes on from there, and writes docs/rates.md at the
-// beginning and after every try. An inconclusive try counts: its share is what is to be known.
+// and beside two busy processes, where SEATRIAL_LONG is "rates". It keeps what
+// came of it in .cache/rates.json, goes on from there, and writes docs/rates.md
+// at the beginning and after every try. An inconclusive try counts: its share is
+// what is to be known.
 //
 // SEATRIAL_TRIALS=quiet=DIR:busy=DIR counts in the trials in these folders, too:
 // trials of the good service, made under the condition named, of the experiments
@@ -55,11 +57,15 @@ func TestRates(t *testing.T) {
 		t.Skip("a series of trials takes hours; make rates")
 	}
 	done := loadRates(t)
-	done.countIn(t, os.Getenv("SEATRIAL_TRIALS"))
+	known := len(done.known)
+	if err := done.countTrials(os.Getenv("SEATRIAL_TRIALS")); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d tries are counted in, and %d were known", len(done.known)-known, known)
 	if err := done.save(); err != nil {
 		t.Fatal(err)
 	}
-	for _, condition := range []string{quiet, busy} {
+	for _, condition := range conditions {
 		for _, e := range catalogue.All() {
 			for n := len(done.of(e.Name, condition)) + 1; n <= series(e, condition); n++ {
 				t.Run(fmt.Sprintf("%s/%s/%d", condition, e.Name, n), func(t *testing.T) {
@@ -74,7 +80,7 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// series is how often an experiment is to be tried under each condition.
+// series is how often an experiment is to be tried under a condition.
 func series(e experiments.Experiment, condition string) int {
 	for _, x := range e.Expect {
 		if info, _ := detect.Describe(x.Kind); slices.Contains(oftenTried, info.ID) {
@@ -98,13 +104,12 @@ func rate(t *testing.T, e experiments.Experiment, condition string, n int) rated
 		}
 	}
 	began := time.Now()
-	tried, err := suites.Try(t.Context(), subjectOf, suites.Only(e.Name), suites.Seed(uint64(n)),
+	its, err := suites.Try(t.Context(), subjectOf, suites.Only(e.Name), suites.Seed(uint64(n)),
 		suites.Out(filepath.Join(moduleRoot, "runs", "rates")), suites.Environment(homeOf(e)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := ratedOf(tried)
-	r.Experiment, r.Condition, r.Digest = e.Name, condition, digest("", e.Name)
+	r := ratedOf(e.Name, condition, its)
 	r.When, r.Seconds = began.UTC().Truncate(time.Second), time.Since(began).Seconds()
 	return r
 }
@@ -121,10 +126,14 @@ func beBusy(t *testing.T) {
 	t.Cleanup(func() { _ = c.Wait() }) // the context has killed it
 }
 
-// ratedOf sums up what came of an experiment over its targets and attempts.
-func ratedOf(tried []folder.Experiment) rated {
-	r := rated{Outcome: worst(tried), Violated: violated(tried)}
-	for _, e := range tried {
+// ratedOf sums up what came of an experiment, as it is now, over its targets and
+// attempts.
+func ratedOf(experiment, condition string, its []folder.Experiment) rated {
+	r := rated{
+		Experiment: experiment, Condition: condition, Digest: digest("", experiment),
+		Outcome: worst(its), Violated: violated(its),
+	}
+	for _, e := range its {
 		for _, a := range e.Verdict.Attempts {
 			run := ratedRun{Sound: a.Sound, Findings: map[string]detect.Outcome{}}
 			for _, f := range a.Findings {
@@ -160,12 +169,14 @@ func TestRatedOf(t *testing.T) {
 			attempt(true, detect.Violated, detect.Held), attempt(false, detect.Held), attempt(true, detect.Held),
 		},
 	}}
-	r := ratedOf([]folder.Experiment{e})
+	r := ratedOf("crash", busy, []folder.Experiment{e})
+	if r.Experiment != "crash" || r.Digest == "" {
+		t.Errorf("it is of %q in the state %q", r.Experiment, r.Digest)
+	}
 	if r.Outcome != experiments.Passed || r.Attempts != 3 || len(r.Violated) > 0 {
 		t.Errorf("it is %s after %d attempts with %v violated", r.Outcome, r.Attempts, r.Violated)
 	}
 	x := &rates{known: []rated{r}}
-	x.known[0].Condition = busy
 	if got, want := x.detectorRow("latency", busy), "| latency | busy | 2 | 1 | 1 | 0 | 0 |\n"; got != want {
 		t.Errorf("its row is %q, want %q", got, want)
 	}
@@ -190,26 +201,5 @@ func TestSeries(t *testing.T) {
 		if n := cmp.Or(wantQuiet[e.Name], want[e.Name]); n != 0 && series(e, quiet) != n {
 			t.Errorf("%s is tried %d times on a quiet machine, want %d", e.Name, series(e, quiet), n)
 		}
-	}
-}
-
-func TestFailsAtMost(t *testing.T) {
-	for _, tt := range []struct {
-		bad, n int
-		want   string
-	}{{0, 0, "—"}, {0, 5, "46 %"}, {0, 20, "14 %"}, {1, 20, "22 %"}, {5, 5, "100 %"}} {
-		if got := atMost(tt.bad, tt.n); got != tt.want {
-			t.Errorf("%d of %d are at most %s, want %s", tt.bad, tt.n, got, tt.want)
-		}
-	}
-}
-
-func TestCountIn(t *testing.T) {
-	x := &rates{}
-	if err := x.countTrials("quiet=" + t.TempDir()); err == nil || !strings.Contains(err.Error(), "no trial") {
-		t.Errorf("a folder without trials gives %v", err)
-	}
-	if err := x.countTrials(t.TempDir()); err == nil || !strings.Contains(err.Error(), "quiet=DIR or busy=DIR") {
-		t.Errorf("a folder without a condition gives %v", err)
 	}
 }

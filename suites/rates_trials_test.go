@@ -17,28 +17,12 @@ import (
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
-// countIn counts in the trials that SEATRIAL_TRIALS names.
-func (x *rates) countIn(t *testing.T, places string) {
-	t.Helper()
-	if places == "" {
-		return
-	}
-	before := len(x.known)
-	if err := x.countTrials(places); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("counted in %d tries of %s", len(x.known)-before, places)
-	if err := x.save(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// countTrials adds what lies under "quiet=DIR:busy=DIR". A folder without any
-// trial is a mistake.
+// countTrials adds what lies under "quiet=DIR:busy=DIR"; nothing for an empty
+// text. A folder without any trial is a mistake.
 func (x *rates) countTrials(places string) error {
 	for _, place := range filepath.SplitList(places) {
 		condition, dir, ok := strings.Cut(place, "=")
-		if !ok || condition != quiet && condition != busy {
+		if !ok || !slices.Contains(conditions, condition) {
 			return fmt.Errorf("count trials: %q is not like quiet=DIR or busy=DIR", place)
 		}
 		found := 0
@@ -75,14 +59,14 @@ func (x *rates) countTrial(dir, condition string) error {
 		return err
 	}
 	for _, e := range catalogue.All() {
-		ofIt := ofExperiment(t.Experiments, e.Name)
+		its := ofExperiment(t.Experiments, e.Name)
 		known := slices.ContainsFunc(x.known, func(r rated) bool { return r.Trial == t.ID && r.Experiment == e.Name })
-		if known || len(ofIt) == 0 || !ended(ofIt) || !asPlanned(t, ofIt, plans) {
+		if known || len(its) == 0 || !ended(its) || !asPlanned(t, its, plans) {
 			continue
 		}
-		r := ratedOf(ofIt)
-		r.Experiment, r.Condition, r.Digest, r.Trial, r.When = e.Name, condition, digest("", e.Name), t.ID, t.Started
-		for _, f := range ofIt {
+		r := ratedOf(e.Name, condition, its)
+		r.Trial, r.When = t.ID, t.Started
+		for _, f := range its {
 			r.Seconds += f.Took.Seconds()
 		}
 		x.known = append(x.known, r)
@@ -92,8 +76,8 @@ func (x *rates) countTrial(dir, condition string) error {
 
 // ended says that each has a verdict of its own: not one of a trial that was
 // interrupted, or is still going on.
-func ended(tried []folder.Experiment) bool {
-	return !slices.ContainsFunc(tried, func(e folder.Experiment) bool {
+func ended(its []folder.Experiment) bool {
+	return !slices.ContainsFunc(its, func(e folder.Experiment) bool {
 		switch e.Verdict.Outcome {
 		case experiments.Passed, experiments.Failed, experiments.Inconclusive, experiments.Error:
 			return false
@@ -104,8 +88,8 @@ func ended(tried []folder.Experiment) bool {
 
 // asPlanned says that every run was of the plan that today's experiment and
 // subject make of the trial's seed.
-func asPlanned(t *folder.Trial, tried []folder.Experiment, plans []experiments.Plan) bool {
-	for _, e := range tried {
+func asPlanned(t *folder.Trial, its []folder.Experiment, plans []experiments.Plan) bool {
+	for _, e := range its {
 		i := slices.IndexFunc(plans, func(p experiments.Plan) bool { return p.Name == e.Name })
 		if i < 0 {
 			return false
@@ -123,4 +107,17 @@ func asPlanned(t *folder.Trial, tried []folder.Experiment, plans []experiments.P
 		}
 	}
 	return true
+}
+
+func TestCountTrials(t *testing.T) {
+	x := &rates{}
+	if err := x.countTrials(""); err != nil || len(x.known) > 0 {
+		t.Errorf("no folder gives %v, and %d tries", err, len(x.known))
+	}
+	if err := x.countTrials("quiet=" + t.TempDir()); err == nil || !strings.Contains(err.Error(), "no trial") {
+		t.Errorf("a folder without trials gives %v", err)
+	}
+	if err := x.countTrials(t.TempDir()); err == nil || !strings.Contains(err.Error(), "quiet=DIR or busy=DIR") {
+		t.Errorf("a folder without a condition gives %v", err)
+	}
 }

@@ -20,85 +20,85 @@ failed when one of its experiments is, and inconclusive when one is and none fai
 |---|---|---|---|---|---|
 `
 
-// wholeTrials is a row for each condition that whole trials were made under.
-func (x *rates) wholeTrials() string {
+// wholeRows is a row for each condition that whole trials were made under.
+func (x *rates) wholeRows() string {
 	var b strings.Builder
-	for _, condition := range []string{quiet, busy} {
-		n := map[experiments.Outcome]int{}
-		all := 0
-		for _, outcome := range x.trials(condition) {
-			n[outcome]++
-			all++
-		}
-		if all > 0 {
-			fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s |\n", condition, all, n[experiments.Passed],
-				n[experiments.Failed], all-n[experiments.Passed]-n[experiments.Failed], atMost(n[experiments.Failed], all))
+	for _, condition := range conditions {
+		if whole := x.wholeTrials(condition); len(whole) > 0 {
+			passed, failed, dark := outcomes(whole)
+			fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s |\n", condition, len(whole), passed, failed, dark,
+				atMost(failed, len(whole)))
 		}
 	}
 	return b.String()
 }
 
-// trials are the outcomes of the whole trials under a condition, by their ids.
-func (x *rates) trials(condition string) map[string]experiments.Outcome {
-	of := map[string]map[string]experiments.Outcome{}
+// wholeTrials are the whole trials under a condition, each as one try.
+func (x *rates) wholeTrials(condition string) (whole []rated) {
+	byTrial := map[string][]rated{}
 	for _, r := range x.known {
-		if r.Trial == "" || r.Condition != condition {
-			continue
+		if r.Trial != "" && r.Condition == condition {
+			byTrial[r.Trial] = append(byTrial[r.Trial], r)
 		}
-		if of[r.Trial] == nil {
-			of[r.Trial] = map[string]experiments.Outcome{}
-		}
-		of[r.Trial][r.Experiment] = r.Outcome
 	}
-	whole := map[string]experiments.Outcome{}
-	for id, tried := range of {
-		if !allOfMain(tried) {
+	for id, tries := range byTrial {
+		if !allOfMain(tries) {
 			continue
 		}
 		var verdicts []experiments.Verdict
-		for _, outcome := range tried {
-			verdicts = append(verdicts, experiments.Verdict{Outcome: outcome})
+		for _, r := range tries {
+			verdicts = append(verdicts, experiments.Verdict{Outcome: r.Outcome})
 		}
-		whole[id] = experiments.TrialOutcome(verdicts...)
+		whole = append(whole, rated{Trial: id, Outcome: experiments.TrialOutcome(verdicts...)})
 	}
 	return whole
 }
 
 // allOfMain says that every experiment of the label main was tried.
-func allOfMain(tried map[string]experiments.Outcome) bool {
-	for _, e := range catalogue.All() {
-		if _, ok := tried[e.Name]; !ok && slices.Contains(e.Labels, "main") {
+func allOfMain(tries []rated) bool {
+	for _, name := range ofMain() {
+		if !slices.ContainsFunc(tries, func(r rated) bool { return r.Experiment == name }) {
 			return false
 		}
 	}
 	return true
 }
 
+// ofMain names the experiments of the label main.
+func ofMain() (names []string) {
+	for _, e := range catalogue.All() {
+		if slices.Contains(e.Labels, "main") {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
 // A trial counts as whole only with every experiment of the main job, and is as
 // bad as its worst.
-func TestWholeTrials(t *testing.T) {
+func TestWholeRows(t *testing.T) {
 	x := &rates{}
-	tried := func(trial, condition string, but int, outcome experiments.Outcome) {
-		for _, e := range catalogue.All() {
-			if !slices.Contains(e.Labels, "main") {
-				continue
+	// add adds a trial that all passed, but for some; those without an outcome are
+	// missing.
+	add := func(id, condition string, but map[string]experiments.Outcome) {
+		for _, name := range ofMain() {
+			outcome, other := but[name]
+			if !other {
+				outcome = experiments.Passed
 			}
-			o := experiments.Passed
-			if but--; but == 0 {
-				o = outcome
-			}
-			if o != "" {
-				x.known = append(x.known, rated{Experiment: e.Name, Condition: condition, Trial: trial, Outcome: o})
+			if outcome != "" {
+				x.known = append(x.known, rated{Experiment: name, Condition: condition, Trial: id, Outcome: outcome})
 			}
 		}
 	}
-	tried("a", quiet, 0, "")
-	tried("b", quiet, 3, experiments.Inconclusive)
-	tried("c", quiet, 3, "") // one is missing
-	tried("d", busy, 2, experiments.Failed)
-	tried("", busy, 0, "") // tries of single experiments
+	one := ofMain()[1]
+	add("passed", quiet, nil)
+	add("inconclusive", quiet, map[string]experiments.Outcome{one: experiments.Inconclusive})
+	add("not whole", quiet, map[string]experiments.Outcome{one: ""})
+	add("failed", busy, map[string]experiments.Outcome{one: experiments.Failed})
+	add("", busy, nil) // tries of single experiments
 	want := "| quiet | 2 | 1 | 0 | 1 | 78 % |\n| busy | 1 | 0 | 1 | 0 | 100 % |\n"
-	if got := x.wholeTrials(); got != want {
+	if got := x.wholeRows(); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }
