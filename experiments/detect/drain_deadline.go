@@ -13,11 +13,13 @@ import (
 // and with its database transactions rolled back (D71).
 //
 // It needs a step that sends SIGTERM to one replica while something holds a
-// request there for at least Hangs: a dependency that never answers, a locked
-// table, or a client that never finishes its body. What hangs for no longer
-// than the service's own timeouts allow cannot try the deadline of the drain
-// itself; the finding then says how long the longest request took. A second
-// SIGTERM may be sent during the drain. For the transactions it needs
+// request there for at least Hangs, or until the process ends: a dependency that
+// never answers, a locked table, or a client that never finishes its body. Of
+// several replicas only requests of steps on that one are known to be there.
+// What hangs for no longer than the service's own timeouts allow, and what the
+// process cuts at once, cannot try the deadline of the drain itself; a remark
+// then says how long the longest request took. A second SIGTERM may be sent
+// during the drain. For the transactions it needs
 // pg_stat_activity samples from 2 s after the exit on, and an application_name
 // that has the replica's name in it, or a single replica.
 type DrainDeadline struct {
@@ -55,6 +57,9 @@ const (
 	graceMargin = 2 * time.Second
 	// rollsBackIn is how soon after the exit its transactions must be gone.
 	rollsBackIn = 2 * time.Second
+	// cutWithin is how soon before its end is noticed a process has closed its
+	// connections.
+	cutWithin = 100 * time.Millisecond
 	// panicCode is the exit code of a Go process that panicked.
 	panicCode = 2
 )
@@ -78,32 +83,49 @@ func (p *DrainDeadline) Detect(j journal.Journal) Finding {
 		s.replica, q.Signal, s.at, s.exitWords(), brief(s.exited.Sub(s.at)), q.Grace)
 }
 
-// hanging asks that a request was under way at the signal and went on for a
-// while.
+// hanging asks that a request was under way at the replica when the signal came,
+// and went on for a while, or until the process ended.
 func (p *DrainDeadline) hanging(d *docket, j journal.Journal, s *stop) {
-	var longest time.Duration
-	var worst Evidence
+	var longest journal.Request
 	flying := 0
 	for r := range j.Requests(journal.Window{To: s.at}) {
-		if r.Dropped || r.Sent >= s.at || r.Done <= s.at {
+		if r.Dropped || r.Sent >= s.at || r.Done <= s.at || !sentTo(j.Header(), r, s.replica) {
 			continue
 		}
 		flying++
-		if after := r.Done.Sub(s.at); after > longest {
-			longest, worst = after, requestEvidence(j.Header().Run, r)
+		if r.Done > longest.Done {
+			longest = r
 		}
 	}
-	d.add(measured("hung_for", longest.Seconds(), "s", flying))
-	d.point(seen(s.signalEntry, "%s was sent %s", s.replica, p.Signal))
-	d.point(worst)
-	switch {
-	case longest < p.Hangs:
-		d.doubt("of %d requests under way at %s none went on for %v: have a dependency hang, or a client that never "+
-			"finishes its body", flying, p.Signal, p.Hangs)
-	case longest < p.Grace:
-		d.note("the longest request went on for %v after %s, which is shorter than the %v allowed: the service's own "+
-			"timeouts ended it, and the drain's deadline may not have been reached", brief(longest), p.Signal, p.Grace)
+	var after time.Duration
+	if flying > 0 {
+		after = longest.Done.Sub(s.at)
 	}
+	d.add(measured("hung_for", after.Seconds(), "s", flying))
+	d.point(seen(s.signalEntry, "%s was sent %s", s.replica, p.Signal))
+	if flying > 0 {
+		d.point(requestEvidence(j.Header().Run, longest))
+	}
+	cut := flying > 0 && longest.Code == 0 && s.exited != 0 && longest.Done.Add(cutWithin) >= s.exited
+	switch {
+	case cut && after < p.Hangs:
+		d.note("it ended %v after %s and cut the %d requests that were under way, so that there was nothing for a deadline "+
+			"of its drain to end; whether they are lost is for drain to tell", brief(after), p.Signal, flying)
+	case after < p.Hangs:
+		d.doubt("of %d requests under way at %s at %s none went on for %v: have a dependency hang, or a client that never "+
+			"finishes its body", flying, s.replica, p.Signal, p.Hangs)
+	case !cut && after < p.Grace:
+		d.note("the longest request went on for %v after %s, which is shorter than the %v allowed: the service's own "+
+			"timeouts ended it, and the drain's deadline may not have been reached", brief(after), p.Signal, p.Grace)
+	}
+}
+
+// sentTo says whether a request is known to have gone to a replica: there is no
+// other, or it belongs to a step on it.
+func sentTo(h journal.Header, r journal.Request, replica string) bool {
+	return len(h.Replicas) == 1 || slices.ContainsFunc(h.Method, func(s journal.PlannedStep) bool {
+		return s.Name == r.Attack && s.Target == replica
+	})
 }
 
 // exit asks for an end within the grace period by the process itself. Which

@@ -36,6 +36,11 @@ func TestDrainDeadline(t *testing.T) {
 		}
 	}
 	nothing := func(*made) {}
+	answered := func(m *made) { m.requests[0].Code, m.requests[0].Err = 504, "" }
+	another := func(m *made) {
+		m.header.Replicas = []string{"replica-1", "replica-2"}
+		m.header.Method = append(m.header.Method, journal.PlannedStep{Name: "in-flight", Target: "replica-1"})
+	}
 	tests := []struct {
 		name        string
 		hangs, exit float64
@@ -44,7 +49,7 @@ func TestDrainDeadline(t *testing.T) {
 		reason      string
 	}{
 		{"ends at its deadline", 9.5, 14.5, nothing, Held, "ended with code 1 after 9.5s"},
-		{"own timeout first", 2, 7, nothing, Held, "the drain's deadline may not have been reached"},
+		{"own timeout first", 2, 7, answered, Held, "the drain's deadline may not have been reached"},
 		{"just within the grace", 12, 17, nothing, Held, ""},
 		{"beyond it", 12, 17.1, nothing, Violated, "give Shutdown a context with a deadline"},
 		{
@@ -56,7 +61,12 @@ func TestDrainDeadline(t *testing.T) {
 			m.header.Promises.DrainsWithin = 20 * time.Second
 			without[journal.Exited](m)
 		}, Unknown, "before replica-1 had ended"},
-		{"nothing hung", 0.9, 6, nothing, Unknown, "none went on for 1s"},
+		{"nothing hung", 0.9, 6, answered, Unknown, "none went on for 1s"},
+		{"ends at once", 0.2, 5.21, nothing, Held, "cut the 1 requests that were under way"},
+		{"hangs elsewhere", 9.5, 14.5, func(m *made) {
+			m.header.Replicas = []string{"replica-1", "replica-2"}
+		}, Unknown, "of 0 requests under way at replica-1"},
+		{"hangs there, by its step", 9.5, 14.5, another, Held, "ended with code 1 after 9.5s"},
 		{"nothing under way", 9, 14, func(m *made) { m.requests = nil }, Unknown, "of 0 requests under way"},
 		{
 			"no handler", 9, 5.1, exits(journal.Exited{Code: -1, Signal: "terminated", Asked: "SIGTERM"}), Violated,
@@ -79,11 +89,11 @@ func TestDrainDeadline(t *testing.T) {
 			Held, "",
 		},
 		{"another's transaction", 9, 14, func(m *made) {
-			m.header.Replicas = []string{"replica-1", "replica-2"}
+			another(m)
 			holds(journal.Backend{App: "orders/replica-2", State: "idle", XactAge: 3 * time.Second})(m)
 		}, Held, ""},
 		{"its transaction among others", 9, 14, func(m *made) {
-			m.header.Replicas = []string{"replica-1", "replica-2"}
+			another(m)
 			holds(journal.Backend{App: "orders/replica-1", State: "idle", XactAge: 3 * time.Second})(m)
 		}, Violated, "was still open"},
 		{"transaction in the lock", 9, 14, holds(journal.Backend{WaitType: "Lock", XactAge: 9 * time.Second}), Held, ""},
