@@ -61,6 +61,7 @@ func (d *Cancellation) Detect(j journal.Journal) Finding {
 		return f.unknown("we hung up on no request, so nothing could be cancelled")
 	}
 	on := target(h, d.On)
+	w.early = clockError(j) + noiseMost
 	w.within = cmp.Or(d.Within, h.Promises.CancelsWithin) + clockError(j)
 	if err := w.find(j, on); err != nil {
 		return f.unknown("whether work for callers who hung up ended is not known: %v", err)
@@ -124,6 +125,9 @@ type work struct {
 	// error before we hung up, by their sending: a service that is full does so.
 	refused []journal.Request
 	within  time.Duration // with the clocks' error
+	// early is how much sooner than its caller left work may seem to end that
+	// ended for it: the clocks' error, and our own lateness.
+	early time.Duration
 	seenBy  string        // "at payments, by the request id"
 	ends    []ended
 }
@@ -242,7 +246,7 @@ func (w *work) callEnd(a arrival, r journal.Request) (ended, bool) {
 	e.late = e.after > w.within
 	e.at = a.evidence("its caller hung up at %v; over %s after that", r.Done, brief(e.after))
 	if a.call.HungUp {
-		return e, e.after > -w.within
+		return e, e.after > -w.early // else it ended of its own accord
 	}
 	return e, e.late
 }
@@ -252,6 +256,7 @@ func (w *work) callEnd(a arrival, r journal.Request) (ended, bool) {
 type statement struct {
 	pid         int
 	begun, last journal.Instant
+	gone        journal.Instant // the first sample without it; zero while there is none
 }
 
 // inDatabase follows the service's active statements through the samples of
@@ -273,8 +278,8 @@ func (w *work) inDatabase(j journal.Journal, on string) error {
 	longest := map[int]ended{}
 	for _, s := range statements {
 		i := w.owner(s.begun)
-		if i < 0 || s.last < w.left[i].Done.Add(-2*poll) {
-			continue
+		if i < 0 || s.last < w.left[i].Done.Add(-2*poll) || s.gone != 0 && s.gone < w.left[i].Done.Add(-w.early) {
+			continue // it ended of its own accord
 		}
 		e := ended{after: s.last.Sub(w.left[i].Done)}
 		e.late = e.after > w.within
@@ -318,6 +323,12 @@ func followStatements(j journal.Journal, on string) ([]*statement, time.Duration
 				all = append(all, s)
 			}
 			s.begun, s.last = min(s.begun, begun), e.At
+		}
+		for pid, s := range open {
+			if s.last < e.At {
+				s.gone = e.At
+				delete(open, pid)
+			}
 		}
 	}
 	if len(between) == 0 {

@@ -89,6 +89,8 @@ func TestCancellation(t *testing.T) {
 		{"just in time", hangUps(20, nil, callHeld(500*ms, true)), Held, "within 500ms"},
 		{"just too late", hangUps(20, nil, callHeld(501*ms, true)), Violated, "0 of 20"},
 		{"too few", hangUps(19, nil, some(0, true)), Unknown, "20 are needed"},
+		{"given up before, of its own accord", hangUps(20, nil, callHeld(-80*ms, true)), Unknown, "only 0 of the 20"},
+		{"given up as we left", hangUps(20, nil, callHeld(-40*ms, true)), Held, "20 of 20"},
 		{"too few, and ten went on", hangUps(12, nil, some(10, true)), Violated, "2 of 12"},
 		{"too few, and nine went on", hangUps(12, nil, some(9, true)), Unknown, "20 are needed"},
 		{"no work under way", hangUps(20, nil, nil), Unknown, "only 0 of the 20"},
@@ -197,6 +199,8 @@ func TestCancellationInTheDatabase(t *testing.T) {
 	d := &Cancellation{MinSamples: 20}
 	expect(t, d.Detect(statements(20*ms, 5*ms)), Held, "20 of 20")
 	expect(t, d.Detect(statements(20*ms, 2900*ms)), Violated, "0 of 20", "pg_stat_activity")
+	// Statements that ended of their own accord before their callers left.
+	expect(t, d.Detect(statements(60*ms, -100*ms)), Unknown, "20 are needed")
 	expect(t, d.Detect(statements(300*ms, 5*ms)), Unknown, "sampled every 300ms")
 	unsampled := hangUps(20, func(h *journal.Header) { h.Target = "db" }, nil)
 	expect(t, d.Detect(unsampled), Unknown, "no samples")

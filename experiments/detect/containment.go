@@ -1,7 +1,10 @@
 package detect
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -47,7 +50,7 @@ const (
 	recoveredAt   = 0.99             // share of good answers that means recovered
 	latencyRatio  = 3                // of the steady state's p99
 	latencySlack  = 50 * time.Millisecond
-	stillAsked    = 0.9 // calls per request of a dependency that answers 4xx
+	stillAsked    = 0.9 // calls per request of a dependency that answers 4xx, of those before
 )
 
 // Detect judges every fault on an http dependency.
@@ -62,7 +65,7 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 	for _, dep := range h.Dependencies {
 		stubs[dep.Name] = dep.Kind == "http"
 	}
-	judged, met := 0, 0
+	judged, met := 0, map[string]int{}
 	for _, s := range j.Steps() {
 		if s.Class != "fault" || !stubs[s.Target] {
 			continue
@@ -73,20 +76,23 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 			d.doubt("step %q (%s on %s) was not in force and taken back%s", s.Name, s.Action, s.Target, because(s))
 			continue
 		}
-		met += q.step(d, j, faultStep{s, w})
+		met[s.Target] += q.step(d, j, faultStep{s, w})
 	}
 	if judged == 0 {
 		return d.unknown("no step broke an http dependency, so there was nothing to contain")
 	}
-	if met == 0 && len(d.doubts) == 0 {
-		d.doubt("no call at all met the fault, so that nothing shows what the service does about it")
+	broken := slices.Sorted(maps.Keys(met))
+	for _, on := range broken {
+		if met[on] == 0 && len(d.doubts) == 0 {
+			d.doubt("no call at all met the fault on %s, so that nothing shows what the service does about it", on)
+		}
 	}
 	if samplesOf(d.Quantities, "calls_per_request") == "0" {
 		return d.close("%s answered 4xx in %d step(s), and was still asked %s times per request, as refusals are no sign of "+
-			"trouble", h.Target, judged, valueOf(d.Quantities, "calls_per_request_4xx"))
+			"trouble", strings.Join(broken, " and "), judged, valueOf(d.Quantities, "calls_per_request_4xx"))
 	}
 	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went "+
-		"on, and it was used again afterwards", h.Target, judged, valueOf(d.Quantities, "calls_per_request"))
+		"on, and it was used again afterwards", strings.Join(broken, " and "), judged, valueOf(d.Quantities, "calls_per_request"))
 }
 
 // step judges one fault; it returns how many calls met it.
@@ -129,13 +135,11 @@ func (p *Containment) asked(
 	d *docket, j journal.Journal, s faultStep, using []string, c stubLoad,
 ) (outage bool) {
 	end := c.end
-	offered := 0
-	for r := range hits(j, span{windows: []journal.Window{end}}, "", using) {
-		offered += one(!r.Dropped)
-	}
+	offered, answered := offeredIn(j, end, using)
 	perRequest := ratio(c.arrived, offered)
+	usual := usualCalls(j, s.Target, using)
 	if c.refused4xx*2 > c.all {
-		p.refused(d, s, end, perRequest, offered)
+		p.refused(d, s, end, perRequest, usual, offered)
 		return false
 	}
 	d.add(bounded("calls_per_request", perRequest, "1", "<=", p.Ratio, offered),
@@ -147,6 +151,12 @@ func (p *Containment) asked(
 			containedOver+containedLead)
 	case offered < fewestBaseline:
 		d.doubt("only %d requests that use %s were sent between %v and %v", offered, s.Target, end.From, end.To)
+	case answered < fewestBaseline:
+		d.doubt("only %d requests that use %s were answered between %v and %v, so that few calls are no breaker's doing",
+			answered, s.Target, end.From, end.To)
+	case perRequest <= p.Ratio && perRequest > p.Ratio*usual:
+		d.doubt("%s got %.2g calls per request before it was broken and %.2g while it was, so that few calls are no "+
+			"breaker's doing: say by uses which requests call it", s.Target, usual, perRequest)
 	case perRequest <= p.Ratio:
 	case p.Cap > 0 && c.inFlight <= capped:
 		d.note("%s was still asked %.2g times per request, but by at most %d calls at once", s.Target, perRequest, c.inFlight)
@@ -159,15 +169,45 @@ func (p *Containment) asked(
 	return true
 }
 
+// offeredIn counts the requests of some routes that were sent in a window, and
+// those of them that somebody was there to work on.
+func offeredIn(j journal.Journal, w journal.Window, routes []string) (offered, answered int) {
+	for r := range hits(j, span{windows: []journal.Window{w}}, "", routes) {
+		offered += one(!r.Dropped)
+		answered += one(!r.Dropped && waitedOn(r))
+	}
+	return offered, answered
+}
+
+// usualCalls is how many calls a request caused in the steady state, one at the
+// most: what is judged is whether there are fewer. It is one where that is not
+// known.
+func usualCalls(j journal.Journal, on string, routes []string) float64 {
+	steady, err := steadySpan(j)
+	if err != nil {
+		return 1
+	}
+	offered, _ := offeredIn(j, steady.hull(), routes)
+	n := 0
+	for e := range journal.Of[journal.Call](j) {
+		n += one(e.On == on && steady.contains(e.At))
+	}
+	if offered < fewestBaseline || n == 0 {
+		return 1
+	}
+	return min(ratio(n, offered), 1)
+}
+
 // refused judges a step of 4xx answers.
-func (p *Containment) refused(d *docket, s faultStep, end journal.Window, perRequest float64, offered int) {
-	d.add(bounded("calls_per_request_4xx", perRequest, "1", ">=", stillAsked, offered))
+func (p *Containment) refused(d *docket, s faultStep, end journal.Window, perRequest, usual float64, offered int) {
+	least := stillAsked * usual
+	d.add(bounded("calls_per_request_4xx", perRequest, "1", ">=", least, offered))
 	switch {
 	case s.window.Length() < containedOver+containedLead || offered < fewestBaseline:
 		d.doubt("step %q lasted %v, with %d requests that use %s in its last %v; %v and %d are needed to see whether a "+
 			"breaker counts 4xx", s.Name, brief(s.window.Length()), offered, s.Target, containedOver,
 			containedOver+containedLead, fewestBaseline)
-	case perRequest < stillAsked:
+	case perRequest < least:
 		d.against("%s answered 4xx, which is the caller's fault, and was asked only %.2g times per request between %v and "+
 			"%v: do not count 4xx as failures of the dependency", s.Target, perRequest, end.From, end.To)
 	}

@@ -49,6 +49,14 @@ func TestContainment(t *testing.T) {
 			})
 		}
 	}
+	// usual has so many calls a request before the fault.
+	usual := func(perRequest float64) func(*made) {
+		return func(m *made) {
+			for i := range int(125 * perRequest) {
+				m.at(float64(i)*0.039, "payments", journal.Call{Method: "POST", Status: 200, Answered: time.Millisecond})
+			}
+		}
+	}
 	takes := func(d time.Duration) func(*journal.Request) {
 		return func(r *journal.Request) { r.Done = r.Sent.Add(d) }
 	}
@@ -101,6 +109,20 @@ func TestContainment(t *testing.T) {
 			}
 		}, Unknown, "15s are needed"},
 		{"no call met the fault", 0.02, 28, without[journal.Call], Unknown, "no call at all met the fault"},
+		{"half of the requests never called it", 0.5, 28, usual(0.5), Unknown, "0.5 calls per request before it was broken"},
+		{"half of them never called it, and a breaker", 0.02, 28, usual(0.5), Held, "payments was contained"},
+		{"half of them never called it, with 4xx", 0.5, 28, func(m *made) {
+			usual(0.5)(m)
+			answersWith(400)(m)
+		}, Held, "still asked 0.5 times per request"},
+		{"another's fault was met", 0.02, 28, func(m *made) {
+			m.header.Dependencies = append(m.header.Dependencies, journal.DependencyInfo{Name: "mail", Kind: "http"})
+			m.header.Routes[0].Uses = append(m.header.Routes[0].Uses, "mail")
+			m.step("too", "hang", "fault", "mail", 5, 25)
+		}, Unknown, "no call at all met the fault on mail"},
+		{"nobody is there to ask", 0.02, 28, inFault("create", func(r *journal.Request) {
+			r.OK, r.Code, r.Err = false, 0, journal.ErrEOF
+		}), Unknown, "only 0 requests that use payments were answered"},
 		{"not in force", 0.02, 28, without[journal.StepEvent], Unknown, "was not in force"},
 		{"no step", 0.02, 28, func(m *made) { m.header.Method = nil }, Unknown, "no step broke an http dependency"},
 	}

@@ -78,6 +78,10 @@ func (d *Deadline) Detect(j journal.Journal) Finding {
 	m.asked(j, s, d.Attack, routes)
 	m.called(j, s)
 	m.short = shortHang(j, s, on, m.limit)
+	m.hung = slices.ContainsFunc(j.Steps(), func(step journal.Step) bool {
+		w, ok := carriedOut(step)
+		return ok && step.Target == on && slices.Contains(hangs, step.Action) && s.contains(w.From)
+	})
 	f.Quantities = m.quantities()
 	f.Evidence = m.evidence()
 	return m.judge(f, s, max(1, d.MinSamples))
@@ -89,6 +93,7 @@ type deadlineMeasure struct {
 	on            string
 
 	sent, dropped int
+	answered      int // somebody was there to work on it
 	late          int // answered or ended after the limit, by the due instant
 	broken        int // beyond doubt: after twice the promise, or never
 	cutShort      int // our own client gave up before the limit
@@ -99,7 +104,9 @@ type deadlineMeasure struct {
 	short         string // why nobody could be made to wait; empty where somebody could
 	worst         []Evidence
 
+	hung                              bool // the fault keeps who meets it waiting
 	calls, held, callLate, callBroken int
+	troubled                          int // calls that met the fault
 	longestCall                       time.Duration
 	worstCall                         []Evidence
 }
@@ -112,6 +119,7 @@ func (m *deadlineMeasure) asked(j journal.Journal, s span, attack string, routes
 			continue
 		}
 		m.sent++
+		m.answered += one(waitedOn(r))
 		if !r.OK {
 			m.failures++
 		}
@@ -161,6 +169,7 @@ func (m *deadlineMeasure) called(j journal.Journal, s span) {
 			continue
 		}
 		m.calls++
+		m.troubled += one(a.failed() || a.call.Fault != "")
 		held := max(a.call.HungUpAfter, a.call.Answered, a.call.Age)
 		if held > m.longestCall {
 			m.longestCall = held
@@ -216,6 +225,11 @@ func (m *deadlineMeasure) judge(f Finding, s span, need int) Finding {
 	case m.calls == 0 && m.failures == 0:
 		return f.unknown("%s; but none of them failed and no call at %s was seen, so the fault was not met", said,
 			cmp.Or(m.on, "the dependency"))
+	case m.hung && m.troubled == 0 && m.failures == 0:
+		return f.unknown("%s; but none of them failed and none of the %d calls hung, so the fault was not met", said, m.calls)
+	case m.answered < need:
+		return f.unknown("%s; but only %d of them were answered (%v), and %d are needed to judge the deadline", said,
+			m.answered, m.answers, need)
 	case m.cutShort > 0:
 		return f.unknown("%s; but our own client gave up on %d of them before that: give the traffic a timeout of more than "+
 			"%v", said, m.cutShort, m.limit)

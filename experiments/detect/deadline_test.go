@@ -61,6 +61,12 @@ func TestDeadline(t *testing.T) {
 		{"late only by the generator", hanging(3*s, 2*s, lagging(3*s)), Unknown, "too close to tell"},
 		{"even later only by the generator", hanging(9*s, 2*s, lagging(3*s)), Unknown, "too close to tell"},
 		{"not met", hanging(0, 0, func(_ int, r *journal.Request) { r.OK, r.Code = true, 200 }), Unknown, "not met"},
+		{"calls that did not hang", hangsElsewhere(), Unknown, "not met"},
+		{"nobody is there to answer", hanging(ms, 0, func(_ int, r *journal.Request) {
+			if !r.OK {
+				r.Code, r.Err = 0, journal.ErrEOF
+			}
+		}), Unknown, "only 0 of them were answered"},
 		{"another status", hanging(2*s, 2*s, func(_ int, r *journal.Request) {
 			if !r.OK {
 				r.Code = 500
@@ -76,6 +82,19 @@ func TestDeadline(t *testing.T) {
 			expect(t, (&Deadline{Slack: 500 * ms, MinSamples: 20}).Detect(tt.j), tt.want, tt.says)
 		})
 	}
+}
+
+// hangsElsewhere is a hang of which no call of the service has a part.
+func hangsElsewhere() *journal.Memory {
+	m := fixture(func(h *journal.Header) { h.Method[0].Action = "hang" })
+	step(m, 0, faultFrom, faultTo)
+	load(m, func(_ int, r *journal.Request) {
+		if r.Route == "pay" {
+			c := journal.Call{Method: "GET", Path: "/rates", BodyRead: true, Status: 200, Answered: ms}
+			m.Record(journal.Entry{At: r.Sent, On: "payments", Body: c})
+		}
+	})
+	return m
 }
 
 func TestDeadlineCounts(t *testing.T) {

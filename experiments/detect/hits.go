@@ -49,6 +49,12 @@ func hits(j journal.Journal, s span, attack string, routes []string) iter.Seq[jo
 	}
 }
 
+// waitedOn says that somebody was there to work on a request: it was answered, or
+// its caller left.
+func waitedOn(r journal.Request) bool {
+	return r.Code != 0 || r.Err == journal.ErrTimeout || r.Canceled
+}
+
 // answer is how a request ended, in a word: a status, or why there was none.
 func answer(r journal.Request) string {
 	switch {

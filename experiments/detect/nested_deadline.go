@@ -155,9 +155,22 @@ func (m *nestedMeasure) asked(j journal.Journal, attack string, routes []string,
 			m.add(run, r, waited, m.within, m.slack)
 		}
 	}
-	if !m.tied {
+	if !m.tied && m.called(j, least) {
 		m.metBoth = byTime
 	}
+}
+
+// called says that a call came to the second dependency after the first had been
+// taken back, as far as its calls can be seen.
+func (m *nestedMeasure) called(j journal.Journal, least time.Duration) bool {
+	second := m.over.second
+	if dep, _ := dependencyOf(j.Header(), second.Target); dep.Kind != "http" {
+		return true
+	}
+	from := m.over.first.window.To.Add(-least / 2)
+	return slices.ContainsFunc(arrivals(j, second.Target), func(a arrival) bool {
+		return a.at >= from && second.window.Contains(a.at)
+	})
 }
 
 // add judges one request that met both.

@@ -67,6 +67,8 @@ func TestNestedDeadline(t *testing.T) {
 		{"not tied", 2, editCalls(func(c *journal.Call) {
 			c.RequestID, c.Traceparent = "", ""
 		}), Held, "by their time alone"},
+		{"not tied, and the second never called", 2, without[journal.Call], Unknown, "0 of 30 requests"},
+		{"not tied, late for something else", 6.5, without[journal.Call], Unknown, "0 of 30 requests"},
 		{"not tied, the sum", 6.5, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Violated, ""},
 		{
 			"not tied and over at once", 0.3, editCalls(func(c *journal.Call) { c.RequestID, c.Traceparent = "", "" }), Unknown,

@@ -89,6 +89,19 @@ func TestRetryBudgetIsNotKnown(t *testing.T) {
 	halfFail := storm(times(3), func(s *stubCalls) {
 		s.answer = func(n, _ int, c *journal.Call) { c.Status = 200 + 303*(n%2) }
 	})
+	// gone is a service that ends when the dependency fails.
+	gone := fixture()
+	step(gone, 0, faultFrom, stormTo)
+	load(gone, func(_ int, r *journal.Request) {
+		if r.Due > faultFrom+sec {
+			r.Code, r.OK, r.Err = 0, false, journal.ErrEOF
+		}
+	})
+	s := &stubCalls{Memory: gone}
+	s.calm()
+	for n := range 25 {
+		s.play(faultFrom.Add(time.Duration(n)*40*ms), 503)
+	}
 	for _, tt := range []struct {
 		name string
 		d    RetryBudget
@@ -99,6 +112,7 @@ func TestRetryBudgetIsNotKnown(t *testing.T) {
 		{"a short step", d, newStubCalls().calm().failing(100, ms), Unknown, "lasted 10s, and 15s are needed"},
 		{"half of the calls fail", d, halfFail, Unknown, "95 % of them"},
 		{"few requests", RetryBudget{MinSamples: 251}, storm(times(5)), Unknown, "251 requests are needed"},
+		{"nobody is there to ask", d, gone, Unknown, "only 0 of them were answered"},
 		{"another step", RetryBudget{During: "slow"}, storm(times(5)), Unknown, "no such fault"},
 		{"nothing ties calls to requests", d, undeclared, Unknown, "cannot be tied together"},
 		{"no such dependency", RetryBudget{On: "db"}, storm(times(5)), NotApplicable, "no http dependency"},
