@@ -127,9 +127,9 @@ type work struct {
 	within  time.Duration // with the clocks' error
 	// early is how much sooner than its caller left work may seem to end that
 	// ended for it: the clocks' error, and our own lateness.
-	early time.Duration
-	seenBy  string        // "at payments, by the request id"
-	ends    []ended
+	early  time.Duration
+	seenBy string // "at payments, by the request id"
+	ends   []ended
 }
 
 // find looks for the requests' work at the stub or in the database.
@@ -324,17 +324,23 @@ func followStatements(j journal.Journal, on string) ([]*statement, time.Duration
 			}
 			s.begun, s.last = min(s.begun, begun), e.At
 		}
-		for pid, s := range open {
-			if s.last < e.At {
-				s.gone = e.At
-				delete(open, pid)
-			}
-		}
+		overBy(open, e.At)
 	}
 	if len(between) == 0 {
 		return nil, 0, fmt.Errorf("there are no samples of pg_stat_activity of %s", on)
 	}
 	return all, time.Duration(quantiles(between, 0.5)[0] * float64(time.Second)), nil
+}
+
+// overBy marks the statements that the sample of an instant does not show, and
+// forgets them.
+func overBy(open map[int]*statement, at journal.Instant) {
+	for pid, s := range open {
+		if s.last < at {
+			s.gone = at
+			delete(open, pid)
+		}
+	}
 }
 
 func (w *work) late() int {

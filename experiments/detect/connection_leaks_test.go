@@ -161,7 +161,11 @@ func TestFailover(t *testing.T) {
 		"no load": {0, func(m *made) {
 			m.requests = m.requests[:550]
 		}, Unknown, "only 0 requests were due"},
-		"no step": {0, func(m *made) { m.header.Method[0].Action = "outage" }, Unknown, "no terminate_backends step"},
+		"not used": {0, func(m *made) {
+			m.header.Routes[1].Uses = []string{"payments"}
+		}, Unknown, "only 0 requests that use db"},
+		"uses not said": {0, func(m *made) { m.header.Routes[1].Uses = nil }, Held, ""},
+		"no step":       {0, func(m *made) { m.header.Method[0].Action = "outage" }, Unknown, "no terminate_backends step"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := failoverMade(tt.failing, 4.5)
@@ -187,6 +191,9 @@ func TestConnectionLifetime(t *testing.T) {
 		"churn": {0.1, func(m *made) {
 			m.requests = m.requests[:100]
 		}, Held, "keep as many idle ones"},
+		"restarted": {4.5, func(m *made) {
+			m.at(4, "replica-1", journal.Signalled{Signal: "SIGTERM"})
+		}, Unknown, "none had to be"},
 		"not sampled": {4.5, without[journal.Activity], Unknown, "was not sampled"},
 		"nobody":      {4.5, emptied, Unknown, "no connection of the service"},
 		"counted": {4.5, func(m *made) {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -45,6 +46,11 @@ func (c *ConnectionLifetime) Detect(j journal.Journal) Finding {
 	for _, s := range j.Steps() {
 		if s.Class == "fault" && s.Has[journal.PhaseBegin] && endsConnections(s.Action) && (w.To == 0 || s.Begun < w.To) {
 			w.To = s.Begun
+		}
+	}
+	for e := range j.Entries(journal.Signalled{}.Kind(), journal.Exited{}.Kind()) {
+		if e.At > w.From && (w.To == 0 || e.At < w.To) && slices.Contains(j.Header().Replicas, e.On) {
+			w.To = e.At // its connections end with it
 		}
 	}
 	lifetime := orDefault(c.Lifetime, j.Header().Promises.ConnectionLifetime)

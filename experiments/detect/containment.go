@@ -92,7 +92,8 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 			"trouble", strings.Join(broken, " and "), judged, valueOf(d.Quantities, "calls_per_request_4xx"))
 	}
 	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went "+
-		"on, and it was used again afterwards", strings.Join(broken, " and "), judged, valueOf(d.Quantities, "calls_per_request"))
+		"on, and it was used again afterwards", strings.Join(broken, " and "), judged,
+		valueOf(d.Quantities, "calls_per_request"))
 }
 
 // step judges one fault; it returns how many calls met it.

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,9 @@ func (p *DependencyStorm) Detect(j journal.Journal) Finding {
 		if replicas == 0 {
 			d.doubt("no replica was started in step %q", s.Name)
 			continue
+		}
+		if all := len(j.Header().Replicas); replicas < all {
+			d.doubt("only %d of %d replicas were started in step %q", replicas, all, s.Name)
 		}
 		w := journal.Window{From: from, To: afterwards(j, s.Step).To}
 		bound := p.bound(d, j, w, replicas)
@@ -158,6 +162,10 @@ func (p *DependencyStorm) backends(d *docket, j journal.Journal, on string, w jo
 		rows = max(rows, row)
 	}
 	share := int(orDefault(p.Share, 0.8) * float64(allowed))
+	if allowed == 0 {
+		share = math.MaxInt
+		d.note("the max_connections of %s is not known, so that it was not held against it", on)
+	}
 	held := share
 	if bound > 0 {
 		held = min(bound, share)
@@ -171,6 +179,8 @@ func (p *DependencyStorm) backends(d *docket, j journal.Journal, on string, w jo
 	case samples < fewestSamples || most == 0:
 		d.doubt("%d samples of pg_stat_activity of %s after the start show %d backends of the service, so nothing is known "+
 			"of the most; %d samples are needed", samples, on, most, fewestSamples)
+	case allowed == 0 && bound == 0:
+		d.doubt("there is nothing to hold the %d backends of the service against: promise max_open_connections", most)
 	case most > share:
 		d.against("%s had %d backends of the service after all replicas were started, of %d that it allows (at most %s): "+
 			"bound the pools, so that all replicas together fit", on, most, allowed, pct(orDefault(p.Share, 0.8)))

@@ -45,6 +45,12 @@ func TestDependencyStorm(t *testing.T) {
 	log := func(on, text string) func(*made) {
 		return func(m *made) { m.at(9, on, journal.LogLine{Text: text}) }
 	}
+	limitless := func(m *made) {
+		replace(m, func(_ journal.Entry, a journal.Activity) journal.Body {
+			a.MaxConnections = 0
+			return a
+		})
+	}
 	tests := []struct {
 		name               string
 		backends, connects int
@@ -73,6 +79,17 @@ func TestDependencyStorm(t *testing.T) {
 		{"no backend seen", 0, 20, nil, Unknown, "nothing is known of the most"},
 		{"not sampled", 20, 20, []func(*made){without[journal.Activity]}, Unknown, "10 samples are needed"},
 		{"not started", 20, 20, []func(*made){without[journal.Started]}, Unknown, "no replica was started"},
+		{"one of two was started", 10, 10, []func(*made){func(m *made) {
+			replace(m, func(e journal.Entry, s journal.Started) journal.Body {
+				if e.On == "replica-2" {
+					return journal.Note{}
+				}
+				return s
+			})
+		}}, Unknown, "only 1 of 2 replicas were started"},
+		{"limit not known", 20, 20, []func(*made){limitless}, Held, "max_connections of db is not known"},
+		{"limit not known, more than promised", 21, 20, []func(*made){limitless}, Violated, "promised at most 20 backends"},
+		{"neither limit nor promise", 20, 20, []func(*made){limitless, promise(0)}, Unknown, "nothing to hold"},
 		{"no step", 20, 20, []func(*made){func(m *made) { m.header.Method = nil }}, Unknown, "no restart_all step"},
 		{"no database", 20, 20, []func(*made){func(m *made) {
 			m.header.Dependencies = m.header.Dependencies[1:]

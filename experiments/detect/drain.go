@@ -108,7 +108,8 @@ type stop struct {
 	// poll before it that was answered with 200; both zero when not seen.
 	flipped, lastReady journal.Instant
 	flipCode           int
-	polls              int // readiness polls between the signal and the exit
+	polls              int  // readiness polls between the signal and the exit
+	unready            bool // by the last poll before the signal
 	end                journal.Instant
 	signalEntry        journal.Entry
 	exitEntry          journal.Entry
@@ -149,7 +150,11 @@ func stopsOf(j journal.Journal, signal, replica string) []*stop {
 // follow takes the readiness polls between the signal and the exit.
 func (s *stop) follow(polls []pollOf) {
 	for _, p := range polls {
-		if p.On == s.replica && p.At >= s.at && (s.exited == 0 || p.At < s.exited) {
+		switch {
+		case p.On != s.replica:
+		case p.At < s.at:
+			s.unready = p.Code != http.StatusOK
+		case s.exited == 0 || p.At < s.exited:
 			s.poll(p.Entry, p.Poll)
 		}
 	}
@@ -218,8 +223,10 @@ func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 	took := s.exited.Sub(s.at)
 	d.add(boundedTime("exit_after", took, within, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
 	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
-	switch {
-	case s.exit.Asked != "" && s.exit.Asked != p.Signal:
+	switch killed := s.exit.Asked != "" && s.exit.Asked != p.Signal; {
+	case killed && took < within:
+		d.doubt("we ended %s with %s after %v, before its %v were over", s.replica, s.exit.Asked, brief(took), within)
+	case killed:
 		d.against("promised to have ended %v after %s; %s had to be ended with %s after %v: give Shutdown a context with a "+
 			"deadline", within, p.Signal, s.replica, s.exit.Asked, brief(took))
 	case took > within:
@@ -250,6 +257,8 @@ func (p *Drain) readiness(d *docket, s *stop, mode string) {
 	took := flipped.Sub(s.at)
 	d.add(boundedTime("unready_after", took, p.UnreadyWithin, s.polls))
 	switch {
+	case s.unready && mode != "":
+		d.doubt("%s was not ready when %s came, so whether that turns it unready is not known", s.replica, p.Signal)
 	case s.polls == 0 && (s.exited == 0 || took > p.UnreadyWithin):
 		if mode != "" {
 			d.doubt("readiness of %s was not polled between %s and its end", s.replica, p.Signal)

@@ -128,6 +128,14 @@ func sentTo(h journal.Header, r journal.Request, replica string) bool {
 	})
 }
 
+// sentDirectly says that a request did not go through the balancer: it belongs to a
+// step on a replica.
+func sentDirectly(h journal.Header, r journal.Request) bool {
+	return slices.ContainsFunc(h.Method, func(s journal.PlannedStep) bool {
+		return s.Name == r.Attack && slices.Contains(h.Replicas, s.Target)
+	})
+}
+
 // exit asks for an end within the grace period by the process itself. Which
 // code it gives is its own affair when it had to give a request up.
 func (p *DrainDeadline) exit(d *docket, s *stop) {
@@ -144,8 +152,10 @@ func (p *DrainDeadline) exit(d *docket, s *stop) {
 	took := s.exited.Sub(s.at)
 	d.add(boundedTime("exit_after", took, p.Grace, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
 	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
-	switch {
-	case s.exit.Asked != "" && s.exit.Asked != p.Signal:
+	switch killed := s.exit.Asked != "" && s.exit.Asked != p.Signal; {
+	case killed && took < p.Grace:
+		d.doubt("we ended %s with %s after %v, before its %v were over", s.replica, s.exit.Asked, brief(took), p.Grace)
+	case killed:
 		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give "+
 			"Shutdown a context with a deadline", p.Grace, p.Signal, s.replica, brief(took), s.exit.Asked)
 	case took > p.Grace:

@@ -14,7 +14,8 @@ func (p *Drain) inFlight(d *docket, j journal.Journal, s *stop) {
 	flying, lost := 0, 0
 	words := tally{}
 	for r := range j.Requests(journal.Window{To: s.at}) {
-		if r.Attack != p.InFlight || r.Dropped || r.Sent >= s.at || r.Done <= s.at {
+		if r.Attack != p.InFlight || r.Dropped || r.Canceled || r.Sent >= s.at || r.Done <= s.at ||
+			!sentTo(j.Header(), r, s.replica) {
 			continue
 		}
 		flying++
@@ -53,7 +54,7 @@ func (p *Drain) newcomers(d *docket, j journal.Journal, s *stop) {
 	troubled := dependencyFaults(j)
 	for r := range j.Requests(journal.Window{To: w.To}) {
 		switch {
-		case r.Attack != p.Newcomers || r.Dropped || r.Sent >= w.To:
+		case r.Attack != p.Newcomers || r.Dropped || r.Canceled || r.Sent >= w.To || !sentTo(j.Header(), r, s.replica):
 		case r.Done < w.From:
 			before += one(!r.OK)
 		case r.Due < w.From:
@@ -147,7 +148,7 @@ func (p *Drain) countLoad(j journal.Journal, s *stop) drainLoad {
 	var slow []journal.Request // answered badly, or not within our timeout
 	usual := false
 	for r := range j.Requests(journal.Window{To: end + 1}) {
-		if r.Attack == p.InFlight || r.Attack == p.Newcomers || r.Dropped || r.Canceled {
+		if r.Attack == p.InFlight || r.Attack == p.Newcomers || r.Dropped || r.Canceled || sentDirectly(h, r) {
 			continue
 		}
 		answered := r.Code != 0 || r.Err == journal.ErrTimeout

@@ -14,6 +14,8 @@ func drainMade(flip, closed, exit float64) *made {
 	m := newMade()
 	m.header.Promises.Drain = "self"
 	m.step("terminate", "sigterm", "fault", "replica-1", 5, 10)
+	m.step("in-flight", "attack", "operation", "replica-1", 4.5, 7)
+	m.step("newcomers", "attack", "operation", "replica-1", 4, 12)
 	m.load("load", "get", 0, 12, 100, 0.01, 200)
 	for i := range 20 {
 		m.hit("in-flight", "create", 4.5+0.01*float64(i), 2, 201)
@@ -67,6 +69,15 @@ func TestDrain(t *testing.T) {
 	exits := func(body journal.Exited) func(*made) {
 		return func(m *made) {
 			replace(m, func(journal.Entry, journal.Exited) journal.Body { return body })
+		}
+	}
+	target := func(step, replica string) func(*made) {
+		return func(m *made) {
+			for i := range m.header.Method {
+				if m.header.Method[i].Name == step {
+					m.header.Method[i].Target = replica
+				}
+			}
 		}
 	}
 	undeclared := func(more func(*made)) func(*made) {
@@ -136,8 +147,33 @@ func TestDrain(t *testing.T) {
 			"handle it (signal.Notify)",
 		},
 		{
-			"killed", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Violated,
-			"had to be ended with SIGKILL",
+			"killed before its time", 5.1, 7.3, 8, exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"}), Unknown,
+			"we ended replica-1 with SIGKILL after 3s",
+		},
+		{"killed after its time", 5.1, 7.3, 8.1, func(m *made) {
+			m.header.Promises.DrainsWithin = 3 * time.Second
+			exits(journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"})(m)
+		}, Violated, "had to be ended with SIGKILL"},
+		{"in flight at another replica", 5.1, 7.3, 8, target("in-flight", "replica-2"), Unknown, "only 0 requests of attack"},
+		{
+			"newcomers of another replica", 5.1, 7.3, 8, target("newcomers", "replica-2"), Unknown,
+			"only 0 requests of attack \"newcomers\"",
+		},
+		{"asked itself while it was away", 5.1, 7.3, 8, func(m *made) {
+			m.step("probing", "attack", "operation", "replica-1", 6, 9)
+			m.load("probing", "get", 8, 9, 20, 0.001, 0)
+			m.change(func(r *journal.Request) {
+				if r.Attack == "probing" {
+					r.Err = journal.ErrRefused
+				}
+			})
+		}, Held, ""},
+		{"we left one in flight", 5.1, 7.3, 8, lose("in-flight", 1, func(r *journal.Request) {
+			r.Err, r.Canceled = journal.ErrCanceled, true
+		}), Held, ""},
+		{
+			"unready before", 5.1, 7.3, 8, pollsOf(journal.Readiness, 4, 5, func(p *journal.Poll) { p.Code = 503 }),
+			Unknown, "was not ready when SIGTERM came",
 		},
 		{
 			"late exit", 5.1, 7.3, 8.1, func(m *made) { m.header.Promises.DrainsWithin = 3 * time.Second }, Violated,

@@ -63,7 +63,7 @@ func (f *Failover) judge(d *docket, j journal.Journal, s journal.Step) {
 	open := orDefault(f.MaxOpen, h.Promises.MaxOpenConnections)
 	share := orDefault(f.Ratio, h.Promises.SuccessRatio)
 	at, end := s.Begun, afterwards(j, s).To
-	hit := tellEnded(j, at, end)
+	hit := tellEnded(j, s.Target, at, end)
 	before := connectionsAt(j, s.Target, at)
 	if before == 0 {
 		d.doubt("no connection of the service to %s was seen before they were ended at %v", s.Target, at)
@@ -91,6 +91,9 @@ func (f *Failover) judge(d *docket, j journal.Journal, s journal.Step) {
 	switch {
 	case hit.after < failoverHits:
 		d.doubt("only %d requests were due from %v after %v on, and %d are needed", hit.after, failoverWell, at, failoverHits)
+	case hit.using < failoverHits && hit.good == hit.after:
+		d.doubt("only %d requests that use %s were due from %v after %v on, and %d are needed", hit.using, s.Target,
+			failoverWell, at, failoverHits)
 	case upper < share:
 		d.point(hit.lateAt)
 		d.against("promised %s good answers; from %v after the connections had been ended at %v on, %d of %d were",
@@ -101,10 +104,11 @@ func (f *Failover) judge(d *docket, j journal.Journal, s journal.Step) {
 // endedHits are the requests around an ending.
 type endedHits struct {
 	sent, inFlight, early, late, after, good int
+	using                                    int // of those after, how many use the database
 	first, lateAt                            Evidence
 }
 
-func tellEnded(j journal.Journal, at, end journal.Instant) endedHits {
+func tellEnded(j journal.Journal, on string, at, end journal.Instant) endedHits {
 	var t endedHits
 	run := j.Header().Run
 	around := span{windows: []journal.Window{{From: max(at.Add(-time.Minute), 0), To: end}}}
@@ -118,6 +122,7 @@ func tellEnded(j journal.Journal, at, end journal.Instant) endedHits {
 		switch {
 		case since >= failoverWell:
 			t.after++
+			t.using += one(mayUse(j.Header(), r.Route, on))
 			t.good += one(r.OK)
 			if !r.OK {
 				first(&t.lateAt, run, r)

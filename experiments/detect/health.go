@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -30,6 +31,53 @@ func pollsBySending(j journal.Journal, endpoint string) []pollOf {
 	}
 	slices.SortStableFunc(all, func(a, b pollOf) int { return cmp.Compare(a.At, b.At) })
 	return all
+}
+
+// unaskedMost is the longest time without a question to a replica that is up: there
+// should be twenty or more in it.
+const unaskedMost = 2 * time.Second
+
+// unasked is for how long in some windows a replica that was up was not asked, at
+// the longest, and which.
+func unasked(j journal.Journal, endpoint string, windows []journal.Window) (gap time.Duration, replica string) {
+	down := downtimes(j, endpoint)
+	asked := map[string][]journal.Instant{}
+	for _, q := range pollsBySending(j, endpoint) {
+		asked[q.On] = append(asked[q.On], q.At)
+	}
+	for _, r := range j.Header().Replicas {
+		for _, w := range windows {
+			if g := longestGap(asked[r], w, down[r]); g > gap {
+				gap, replica = g, r
+			}
+		}
+	}
+	return gap, replica
+}
+
+// longestGap is the longest time in a window without one of some instants, but
+// for those gaps that something else explains. Before the first and after the last
+// it is counted only where the window begins or ends there.
+func longestGap(instants []journal.Instant, w journal.Window, but []journal.Window) (gap time.Duration) {
+	last := w.From
+	end := func(at journal.Instant) {
+		explained := slices.ContainsFunc(but, func(b journal.Window) bool {
+			return b.From < at && (b.To == 0 || b.To > last)
+		})
+		if last != 0 && !explained {
+			gap = max(gap, at.Sub(last))
+		}
+		last = at
+	}
+	for _, at := range instants {
+		if w.Contains(at) {
+			end(at)
+		}
+	}
+	if w.To != 0 {
+		end(w.To)
+	}
+	return gap
 }
 
 // health is what one health endpoint of all replicas answered in some windows.

@@ -38,6 +38,16 @@ func TestLiveness(t *testing.T) {
 	silent := func(p *journal.Poll) { p.Code, p.Err = 0, journal.ErrTimeout }
 	refuses := func(p *journal.Poll) { p.Code = 503 }
 	slow := func(d time.Duration) func(*journal.Poll) { return func(p *journal.Poll) { p.Took = d } }
+	unasked := func(from, to float64) func(*made) {
+		return func(m *made) {
+			replace(m, func(e journal.Entry, p journal.Poll) journal.Body {
+				if e.On == "replica-1" && e.At >= secs(from) && e.At < secs(to) {
+					return journal.Note{}
+				}
+				return p
+			})
+		}
+	}
 	then := func(all ...func(*made)) func(*made) {
 		return func(m *made) {
 			for _, f := range all {
@@ -94,6 +104,12 @@ func TestLiveness(t *testing.T) {
 				return p
 			})
 		}, Unknown, "30 are needed"},
+		{"not asked for a while", unasked(8, 10.2), Unknown, "replica-1 was not asked for 2.25s"},
+		{"not asked while it was down", then(unasked(8, 11), func(m *made) {
+			m.at(7.9, "replica-1", journal.Signalled{Signal: "SIGKILL"})
+			m.at(8, "replica-1", journal.Exited{Code: -1, Signal: "killed", Asked: "SIGKILL"})
+			m.at(10.5, "replica-1", journal.Started{PID: 2, Start: 2})
+		}), Held, ""},
 		{"not in force", without[journal.StepEvent], Unknown, "was never in force"},
 	}
 	for _, tt := range tests {
@@ -152,6 +168,15 @@ func TestReadiness(t *testing.T) {
 			"never back, too short to tell", "db", 7, 45, func(m *made) { m.header.LoadFor = 39 * time.Second }, Unknown,
 			"make the experiment's recovery longer",
 		},
+		{"unready before", "db", 7, 32, ready(4, 7, func(p *journal.Poll) { p.Code = 503 }), Unknown, "was not ready before"},
+		{"stopped when it should long have turned", "db", 40, 40, func(m *made) {
+			m.at(25.5, "replica-1", journal.Signalled{Signal: "SIGTERM"})
+			m.at(25.5, "replica-2", journal.Signalled{Signal: "SIGTERM"})
+		}, Violated, "when it had been so for 20.5s (5s to 25.5s)"},
+		{"ended with it", "db", 7, 32, func(m *made) {
+			m.at(5.1, "replica-1", journal.Exited{Code: 1})
+			m.at(5.1, "replica-2", journal.Exited{Code: 1})
+		}, Unknown, "replica-2 was down from 5.1s on, before it had turned unready"},
 		{
 			"slow probe", "db", 7, 32, ready(8, 8.04, func(p *journal.Poll) { p.Took = 1100 * time.Millisecond }), Violated,
 			"bound the checks",

@@ -74,51 +74,72 @@ func (d *Leaks) Detect(j journal.Journal) Finding {
 	requests := 0
 	per := max(1, len(j.Header().Replicas))
 	for i, c := range cycles {
-		n := requestsSent(j, journal.Window{From: c.step.Begun, To: c.pause.To})
-		if n < d.MinSamples*per {
-			return k.unknown("only %d requests were sent in cycle %d (%v), and %d are needed to see a leak", n, i+1,
-				c.step.Begun, d.MinSamples*per)
+		n, using := requestsSent(j, journal.Window{From: c.step.Begun, To: c.pause.To}, c.step.Target)
+		if using < d.MinSamples*per {
+			return k.unknown("only %d requests that use %s were sent in cycle %d (%v), and %d are needed to see a leak", using,
+				c.step.Target, i+1, c.step.Begun, d.MinSamples*per)
 		}
 		if i > 0 {
 			requests += n
 		}
 	}
 	bound := max(float64(orDefault(d.MinGrowth, leakGrowth)), leakShare*float64(requests)/float64(per))
-	known := 0
+	known := map[string]int{}
 	for _, replica := range j.Header().Replicas {
-		known += d.replica(k, j, replica, cycles, bound)
+		d.replica(k, j, replica, cycles, bound, known)
 	}
-	if known == 0 && len(k.doubts) == 0 {
-		k.doubt("there is neither a gauge of goroutines (go_goroutines) nor a sample of descriptors of any replica")
-	}
-	return k.close("promised: nothing is left behind by calls that fail; seen after %d cycles of %s on %s: neither "+
-		"goroutines nor descriptors of %d replica(s) grew by %.0f (%d requests)", len(cycles), cycles[0].name(),
-		cycles[0].step.Target, len(j.Header().Replicas), bound, requests)
+	return k.close("promised: nothing is left behind by calls that fail; seen after %d cycles of %s on %s: %s by %.0f "+
+		"(%d requests)", len(cycles), cycles[0].name(), cycles[0].step.Target, leaksSaid(known), bound, requests)
 }
 
-// replica judges one replica's goroutines and descriptors, and says how many of
-// the two are known.
-func (d *Leaks) replica(k *docket, j journal.Journal, name string, cycles []leakCycle, bound float64) (known int) {
+// leaksSaid says what did not grow, and of how many replicas that is known.
+func leaksSaid(known map[string]int) string {
+	g, f := known[goroutinesHeld], known[descriptorsHeld]
+	switch {
+	case g == f:
+		return fmt.Sprintf("neither goroutines nor descriptors of %d replica(s) grew", g)
+	case f == 0:
+		return fmt.Sprintf("the goroutines of %d replica(s) did not grow", g)
+	case g == 0:
+		return fmt.Sprintf("the descriptors of %d replica(s) did not grow", f)
+	}
+	return fmt.Sprintf("neither the goroutines of %d replica(s) nor the descriptors of %d grew", g, f)
+}
+
+// What a replica may leave behind.
+const (
+	goroutinesHeld  = "goroutines"
+	descriptorsHeld = "descriptors"
+)
+
+// replica judges one replica's goroutines and descriptors, and counts which of the
+// two are known.
+func (d *Leaks) replica(
+	k *docket, j journal.Journal, name string, cycles []leakCycle, bound float64, known map[string]int,
+) {
 	if at, restarted := startedIn(j, name, cycles); restarted {
 		k.doubt("%s was started again at %v, so what it held before is gone", name, at)
-		return 0
+		return
 	}
 	held := []struct {
 		what string
 		seen []reading
 	}{
-		{"goroutines", goroutinesOf(j, name, d.Metric)},
-		{"descriptors", descriptorsOf(j, name)},
+		{goroutinesHeld, goroutinesOf(j, name, d.Metric)},
+		{descriptorsHeld, descriptorsOf(j, name)},
+	}
+	if len(held[0].seen)+len(held[1].seen) == 0 {
+		k.doubt("there is neither a gauge of goroutines (go_goroutines) nor a sample of descriptors of %s", name)
+		return
 	}
 	for _, h := range held {
 		if len(h.seen) == 0 {
 			k.note("the %s of %s are not known", h.what, name)
 			continue
 		}
-		known++
+		known[h.what]++
 		judgeLeak(k, name, h.what, h.seen, cycles, bound)
 	}
-	return known
 }
 
 // judgeLeak compares one figure of a replica in the pauses.
@@ -200,13 +221,14 @@ func pauseAfter(j journal.Journal, steps []journal.Step, s journal.Step) (journa
 	return w, w.To > w.From
 }
 
-// requestsSent counts the requests of all attacks that were sent in a window.
-func requestsSent(j journal.Journal, w journal.Window) int {
-	n := 0
+// requestsSent counts the requests of all attacks that were sent in a window, and
+// those of them that use a dependency.
+func requestsSent(j journal.Journal, w journal.Window, on string) (n, using int) {
 	for r := range j.Requests(w) {
 		n += one(!r.Dropped)
+		using += one(!r.Dropped && mayUse(j.Header(), r.Route, on))
 	}
-	return n
+	return n, using
 }
 
 // startedIn says when a replica was started again during the cycles.

@@ -68,6 +68,9 @@ func TestLeaks(t *testing.T) {
 				return r.Attack == "load" || r.Seq%4 != 0
 			})
 		}, Unknown, "and 10 are needed"},
+		{"requests for something else", after(20, 20, 20), steady, func(m *made) {
+			m.change(func(r *journal.Request) { r.Route = "get" })
+		}, Unknown, "only 0 requests that use payments"},
 		{"two cycles", after(20, 60, 100), steady, func(m *made) { m.header.Method[4].For++ }, Unknown, "2 fault steps"},
 		{"restarted", after(20, 60, 100), steady, func(m *made) {
 			m.at(8, "replica-1", journal.Started{PID: 2, Start: 2})
@@ -103,7 +106,11 @@ func TestLeaksWithoutASource(t *testing.T) {
 	}
 	wants(t, judged(t, "leaks", without("scrape")), Violated, "the goroutines of replica-1 are not known")
 	wants(t, judged(t, "leaks", without("process")), Held, "the descriptors of replica-1 are not known")
+	wants(t, judged(t, "leaks", without("process")), Held, "the goroutines of 2 replica(s) did not grow by")
 	wants(t, judged(t, "leaks", without("process", "scrape")), Unknown, "neither a gauge")
+	one := cyclesMade(after(20, 20, 20), after(15, 15, 15))
+	one.entries = slices.DeleteFunc(one.entries, func(e journal.Entry) bool { return e.On == "replica-2" })
+	wants(t, judged(t, "leaks", one), Unknown, "nor a sample of descriptors of replica-2")
 }
 
 func TestGoroutineMetric(t *testing.T) {

@@ -68,6 +68,9 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 	case h.unanswered > 0:
 		d.note("%d of %d polls got no answer", h.unanswered, h.polls)
 	}
+	if gap, replica := unasked(j, journal.Liveness, s.windows); gap > unaskedMost {
+		d.doubt("%s was not asked for %v in %v, so that its liveness then is not known", replica, brief(gap), s)
+	}
 	if p99 := h.took.at(0.99); p99 > within {
 		d.point(h.slowest)
 		if noise := sleeperNoise(j, s.windows); noise > noiseMost {

@@ -243,6 +243,22 @@ func TestStatementBound(t *testing.T) {
 		{"lock too short", 1, func(m *made) {
 			m.header.Promises.AnswersWithin = 12 * time.Second
 		}, Unknown, "too short"},
+		{"sampled at first", 1, func(m *made) {
+			replace(m, func(e journal.Entry, a journal.Activity) journal.Body {
+				if e.At > secs(5) {
+					return journal.Activity{Err: "no room"}
+				}
+				return a
+			})
+		}, Unknown, "was not sampled for 8"},
+		{"waited in the end", 1, func(m *made) {
+			replace(m, func(e journal.Entry, a journal.Activity) journal.Body {
+				if e.At < secs(9) {
+					return journal.Activity{}
+				}
+				return a
+			})
+		}, Unknown, "the first statement began to wait"},
 		{"no samples", 1, func(m *made) { without[journal.Activity](m) }, Unknown, "in 0 samples"},
 		{"no step", 1, func(m *made) { m.header.Method = nil }, Unknown, "has no table_lock step"},
 	}

@@ -142,6 +142,12 @@ func carries(h journal.Header, dependency string) bool {
 	return with*2 > all || all == 0
 }
 
+// mayUse says whether a request uses a dependency, or its route does not say.
+func mayUse(h journal.Header, route, dependency string) bool {
+	i := slices.IndexFunc(h.Routes, func(r journal.Route) bool { return r.Name == route })
+	return i < 0 || len(h.Routes[i].Uses) == 0 || uses(h, h.Routes[i], dependency)
+}
+
 // uses says whether a route is declared to use a dependency, by name or kind.
 func uses(h journal.Header, r journal.Route, dependency string) bool {
 	return slices.ContainsFunc(h.Dependencies, func(d journal.DependencyInfo) bool {
@@ -153,6 +159,9 @@ func uses(h journal.Header, r journal.Route, dependency string) bool {
 type readyAnswers struct {
 	turned, back     time.Duration // the slowest replica's; zero without
 	never, neverBack string        // a replica that did not
+	before           string        // one that was unready before
+	ended            string        // one that was down before it turned
+	endedAt          journal.Instant
 	flaps            int
 	polls, unready   int
 	slowest          time.Duration
@@ -162,7 +171,7 @@ type readyAnswers struct {
 // step judges one dependency's outage.
 func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) readyAnswers {
 	until := afterwards(j, s.Step)
-	a := p.watch(j, s.window, until)
+	a := p.watch(j, s.Begun, s.window, until)
 	d.add(boundedTime("probe_max", a.slowest, p.AnswersWithin, a.polls))
 	if a.slowest > p.AnswersWithin {
 		d.against("promised to answer readiness within %v; while %s was out (%v to %v) it took up to %v: bound the checks",
@@ -192,12 +201,23 @@ func (p *Readiness) step(d *docket, j journal.Journal, s faultStep, soft bool) r
 func (p *Readiness) hard(d *docket, j journal.Journal, s faultStep, until journal.Window, a readyAnswers) {
 	bound := 2 * p.Period
 	d.add(measured("flaps", float64(a.flaps), "1", a.polls))
-	switch length := s.window.Length(); {
+	length := s.window.Length()
+	if lived := a.endedAt.Sub(s.window.From); a.ended != "" && lived >= bound {
+		a.never, a.ended, length = a.ended, "", lived // it had time enough
+	}
+	switch {
 	case a.never != "" && length >= bound:
 		d.against("promised to turn unready when %s is gone; %s still answered 200 when it had been so for %v (%v to %v): "+
 			"have readiness tell, within a timeout, whether what most requests need is there",
-			s.Target, a.never, brief(length), s.window.From, s.window.To)
+			s.Target, a.never, brief(length), s.window.From, s.window.From.Add(length))
 		d.point(a.odd)
+	case a.before != "":
+		d.doubt("%s was not ready before %s was gone, so whether that turns it unready is not known", a.before, s.Target)
+		return
+	case a.ended != "":
+		d.doubt("%s was down from %v on, before it had turned unready, so whether it would have is not known", a.ended,
+			a.endedAt)
+		return
 	case a.never != "":
 		d.doubt("%s stayed ready while %s was out for %v, which is less than two probe periods of %v", a.never, s.Target,
 			brief(length), p.Period)
@@ -243,10 +263,11 @@ func (p *Readiness) serves(d *docket, j journal.Journal, s faultStep, w journal.
 	}
 }
 
-// watch follows every replica through a step and the time after it.
-func (p *Readiness) watch(j journal.Journal, w, after journal.Window) readyAnswers {
+// watch follows every replica from a step's beginning through the time in which it
+// was in force and the time after it.
+func (p *Readiness) watch(j journal.Journal, begun journal.Instant, w, after journal.Window) readyAnswers {
 	var a readyAnswers
-	state := map[string]bool{} // the last answer in the step
+	state, was := map[string]bool{}, map[string]bool{} // the last answer in the step, and before it
 	turned, back := map[string]journal.Instant{}, map[string]journal.Instant{}
 	polled := map[string]bool{}
 	down := downtimes(j, journal.Readiness)
@@ -258,13 +279,15 @@ func (p *Readiness) watch(j journal.Journal, w, after journal.Window) readyAnswe
 		}
 		ready := poll.Code == http.StatusOK
 		switch {
+		case e.At < begun:
+			was[e.On] = ready
 		case w.Contains(e.At):
 			polled[e.On] = true
 			a.count(e, poll, ready)
 			if !ready && turned[e.On] == 0 {
 				turned[e.On] = e.At
 			}
-			if was, ok := state[e.On]; ok && !was && ready {
+			if last, ok := state[e.On]; ok && !last && ready {
 				a.flaps++
 			}
 			state[e.On] = ready
@@ -273,18 +296,31 @@ func (p *Readiness) watch(j journal.Journal, w, after journal.Window) readyAnswe
 		}
 	}
 	for _, r := range slices.Sorted(maps.Keys(polled)) {
-		if turned[r] == 0 {
-			a.never = r
-			continue
+		if ready, known := was[r]; known && !ready {
+			a.before = r
 		}
-		a.turned = max(a.turned, turned[r].Sub(w.From))
-		if back[r] == 0 {
-			a.neverBack = r
-			continue
+		switch {
+		case turned[r] == 0:
+			a.stayed(r, w, down[r])
+		case back[r] == 0:
+			a.turned, a.neverBack = max(a.turned, turned[r].Sub(w.From)), r
+		default:
+			a.turned, a.back = max(a.turned, turned[r].Sub(w.From)), max(a.back, back[r].Sub(w.To))
 		}
-		a.back = max(a.back, back[r].Sub(w.To))
 	}
 	return a
+}
+
+// stayed takes down that a replica did not turn unready in a window: it stayed
+// ready, or was down at some time of it.
+func (a *readyAnswers) stayed(replica string, w journal.Window, down []journal.Window) {
+	for _, d := range down {
+		if w.Contains(d.From) {
+			a.ended, a.endedAt = replica, d.From
+			return
+		}
+	}
+	a.never = replica
 }
 
 func (a *readyAnswers) count(e journal.Entry, p journal.Poll, ready bool) {
@@ -325,7 +361,7 @@ func (p *Readiness) steadily(d *docket, j journal.Journal) {
 		if s.Class != "fault" || !known || slices.Contains(p.Faults, s.Action) || !ok || w.To == 0 {
 			continue
 		}
-		a := p.watch(j, w, journal.Window{From: w.To, To: w.To})
+		a := p.watch(j, s.Begun, w, journal.Window{From: w.To, To: w.To})
 		d.add(bounded("flaps_"+s.Name, float64(a.flaps), "1", "<=", float64(p.Flaps), a.polls))
 		if a.flaps > p.Flaps {
 			d.against("readiness turned back to 200 %d times while %s had its trouble now and then (%s, %v to %v), at most %d "+

@@ -99,7 +99,7 @@ func (p *RollingRestart) failures(d *docket, j journal.Journal, w journal.Window
 	words := tally{}
 	for r := range hits(j, span{windows: []journal.Window{{To: w.To.Add(afterExit)}}}, anyAttack, nil) {
 		switch {
-		case r.Done <= w.From:
+		case r.Done <= w.From || sentDirectly(j.Header(), r):
 			continue
 		case r.Dropped:
 			dropped++
@@ -171,6 +171,7 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	}
 	d.add(boundedTime("capacity_dip", longest, p.Dip, polls))
 	outcome, _ := unpolled(j, journal.Readiness)
+	gap, unseen := unasked(j, journal.Readiness, []journal.Window{w})
 	switch {
 	case polls == 0 && outcome == NotApplicable:
 		d.note("the service has no readiness endpoint, so whether its capacity was kept up was not judged")
@@ -180,6 +181,9 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 		d.against("promised to keep all replicas but one ready; for %v only %d of %d were: be ready only when traffic can "+
 			"be served, and not later", brief(longest), fewest, len(replicas))
 		d.point(seen(worst, "%d of %d replicas are ready", fewest, len(replicas)))
+	case gap > unaskedMost:
+		d.doubt("%s was not asked for %v while replicas were replaced, so that the capacity then is not known", unseen,
+			brief(gap))
 	}
 }
 

@@ -93,6 +93,18 @@ func TestRollingRestart(t *testing.T) {
 				return s
 			})
 		}, Unknown, "replica-2 was not stopped and started again"},
+		{"asked itself while it was away", func(m *made) {
+			m.step("probing", "attack", "operation", "replica-1", 6, 9)
+			m.load("probing", "get", 8, 9, 20, 0.001, 0)
+		}, Held, ""},
+		{"not polled for a while", func(m *made) {
+			replace(m, func(e journal.Entry, p journal.Poll) journal.Body {
+				if e.On == "replica-2" && e.At >= secs(6) && e.At < secs(8.5) {
+					return journal.Note{}
+				}
+				return p
+			})
+		}, Unknown, "replica-2 was not asked for 2.55s"},
 		{"not polled", without[journal.Poll], Unknown, "readiness was not polled"},
 		{"no endpoint", func(m *made) {
 			without[journal.Poll](m)

@@ -241,18 +241,36 @@ func (p *SlowStart) ready(d *docket, j journal.Journal, l *lateStart) {
 	if polls == 0 {
 		d.doubt("readiness of %s was not polled between its start and the repair of %s", l.replica, l.Target)
 	}
-	switch dep, _ := dependencyOf(j.Header(), l.Target); {
-	case dep.Soft || !carries(j.Header(), l.Target):
-		d.note("most of the traffic goes on without %s, so whether to be ready without it was not judged", l.Target)
-	default:
-		d.add(bounded("ready_too_early_"+l.replica, float64(early), "1", "==", 0, polls))
-		if early > 0 {
-			d.against("promised not to be ready before it can serve; %s, started at %v while %s was out, said 200 in %d of %d "+
-				"polls: be unready until the first check has succeeded", l.replica, l.at, l.Target, early, polls)
-			d.point(first)
-		}
+	p.tooEarly(d, j, l, early, polls, first)
+	if l.ready != 0 && !needed(j.Header(), l.Target) {
+		l.ready = max(l.ready, repaired) // what needs it may fail until it is back
 	}
 	p.readyAgain(d, j, *l, after, repaired)
+}
+
+// needed says whether most of the traffic cannot do without a dependency.
+func needed(h journal.Header, dependency string) bool {
+	dep, _ := dependencyOf(h, dependency)
+	return !dep.Soft && carries(h, dependency)
+}
+
+// tooEarly asks for no readiness before the repair of what most of the traffic
+// needs: in so many polls it was there early.
+func (p *SlowStart) tooEarly(d *docket, j journal.Journal, l *lateStart, early, polls int, first Evidence) {
+	if !needed(j.Header(), l.Target) {
+		d.note("most of the traffic goes on without %s, so whether to be ready without it was not judged", l.Target)
+		return
+	}
+	d.add(bounded("ready_too_early_"+l.replica, float64(early), "1", "==", 0, polls))
+	if left := l.window.To.Sub(l.at); left < p.AliveWithin {
+		d.doubt("%s was started only %v before %s was back, too late to see whether it is ready too early", l.replica,
+			brief(left), l.Target)
+	}
+	if early > 0 {
+		d.against("promised not to be ready before it can serve; %s, started at %v while %s was out, said 200 in %d of %d "+
+			"polls: be unready until the first check has succeeded", l.replica, l.at, l.Target, early, polls)
+		d.point(first)
+	}
 }
 
 func (p *SlowStart) readyAgain(d *docket, j journal.Journal, l lateStart, after, repaired journal.Instant) {
@@ -305,7 +323,13 @@ func (p *SlowStart) served(d *docket, j journal.Journal, starts []lateStart) {
 		failed += times
 	}
 	d.add(bounded("errors_once_ready", float64(failed), "1", "==", 0, n))
+	other := slices.IndexFunc(j.Header().Replicas, func(r string) bool {
+		return !slices.ContainsFunc(starts, func(l lateStart) bool { return l.replica == r })
+	})
 	switch {
+	case failed > 0 && other >= 0:
+		d.doubt("from %v on %d of %d requests were answered with 5xx (%s), but %s was not started anew, and may have given "+
+			"them", from, failed, n, bad, j.Header().Replicas[other])
 	case failed > 0:
 		d.against("promised that who is ready can serve; from %v on, when the first replica was ready, %d of %d requests "+
 			"were answered with 5xx (%s): be ready only when connections, migrations and caches are", from, failed, n, bad)

@@ -38,6 +38,7 @@ func TestSlowStart(t *testing.T) {
 		}
 	}
 	soft := func(m *made) { m.header.Dependencies[0].Soft = true }
+	alone := func(m *made) { m.header.Replicas = m.header.Replicas[:1] }
 	failing := func(due float64) func(*made) {
 		return func(m *made) { m.hit("load", "get", due, 0.01, http.StatusInternalServerError) }
 	}
@@ -81,7 +82,17 @@ func TestSlowStart(t *testing.T) {
 				return ok && p.Endpoint == journal.Liveness
 			})
 		}}, Held, "no liveness endpoint"},
-		{"a 5xx once ready", 26, []func(*made){failing(27)}, Violated, "when the first replica was ready, 1 of"},
+		{"a 5xx once ready", 26, []func(*made){failing(27), alone}, Violated, "when the first replica was ready, 1 of"},
+		{"a 5xx, perhaps another's", 26, []func(*made){failing(27)}, Unknown, "replica-2 was not started anew"},
+		{"a 5xx while it is out, ready without it", 10, []func(*made){soft, alone, failing(12)}, Held, "goes on without db"},
+		{"started late", 26, []func(*made){func(m *made) {
+			for i, e := range m.entries {
+				if e.On == "replica-1" && e.At < secs(15.1) && e.At >= secs(9) {
+					m.entries[i].Body = journal.Note{}
+				}
+			}
+			m.at(15.1, "replica-1", journal.Started{PID: 2, Start: 2})
+		}}, Unknown, "only 9.9s before db was back"},
 		{"a 5xx before", 26, []func(*made){failing(25.5)}, Held, ""},
 		{"a 5xx of the balancer's", 26, []func(*made){failing(27), func(m *made) { m.header.Balancer = "http" }}, Held, ""},
 		{"few requests", 26, []func(*made){func(m *made) { m.requests = m.requests[:10] }}, Unknown, "20 are needed"},

@@ -49,37 +49,63 @@ func (s *StatementBound) Detect(j journal.Journal) Finding {
 
 func (s *StatementBound) judge(d *docket, j journal.Journal, lock faultStep) (oldest, bound time.Duration) {
 	bound, what := s.bound(j, lock)
-	samples, waiting := 0, 0
-	var worst Evidence
+	seen := statementsIn(j, lock)
+	d.add(boundedTime("statement_age_max", seen.oldest, bound, len(seen.samples)))
+	d.point(seen.worst)
+	left, blind := lock.window.To.Sub(seen.first), longestGap(seen.samples, lock.window, nil)
+	switch {
+	case seen.oldest > bound:
+		d.against("promised to end a statement within %v (%s); while the table was locked (%v to %v) one was on the server "+
+			"for %v: give every database call the request's context", bound, what,
+			lock.window.From, lock.window.To, brief(seen.oldest))
+	case len(seen.samples) == 0 || seen.waiting == 0:
+		d.doubt("in %d samples of pg_stat_activity no backend of the service waited on the locked table (%v to %v)",
+			len(seen.samples), lock.window.From, lock.window.To)
+	case lock.window.Length() <= bound:
+		d.doubt("the table was locked for %v, which is too short to see a statement outlive %v",
+			brief(lock.window.Length()), bound)
+	case blind > activityGap:
+		d.doubt("pg_stat_activity of %s was not sampled for %v while its table was locked; how long statements took then "+
+			"is not known", lock.Target, brief(blind))
+	case left <= bound:
+		d.doubt("the first statement began to wait %v before the table was unlocked, which is too late to see it outlive %v",
+			brief(left), bound)
+	}
+	return seen.oldest, bound
+}
+
+// lockedStatements are the service's statements while a table was locked.
+type lockedStatements struct {
+	samples []journal.Instant
+	waiting int             // on a lock, over all samples
+	first   journal.Instant // when the first of those began
+	oldest  time.Duration
+	worst   Evidence
+}
+
+func statementsIn(j journal.Journal, lock faultStep) (all lockedStatements) {
 	for e, a := range activities(j, lock.Target, lock.window) {
-		samples += one(a.Err == "")
+		if a.Err == "" {
+			all.samples = append(all.samples, e.At)
+		}
 		for _, b := range a.Backends {
 			if b.State != "active" {
 				continue
 			}
-			waiting += one(b.WaitType == "Lock")
-			if b.QueryAge > oldest {
-				oldest = b.QueryAge
-				worst = seen(e, "backend %d (%s) has been active for %v, waiting for %s %s",
+			if b.WaitType == "Lock" {
+				if began := e.At.Add(-b.QueryAge); all.waiting == 0 || began < all.first {
+					all.first = began
+				}
+				all.waiting++
+			}
+			if b.QueryAge > all.oldest {
+				all.oldest = b.QueryAge
+				all.worst = seen(e, "backend %d (%s) has been active for %v, waiting for %s %s",
 					b.PID, b.App, brief(b.QueryAge), b.WaitType, b.Wait)
 			}
 		}
 	}
-	d.add(boundedTime("statement_age_max", oldest, bound, samples))
-	d.point(worst)
-	switch {
-	case oldest > bound:
-		d.against("promised to end a statement within %v (%s); while the table was locked (%v to %v) one was on the server "+
-			"for %v: give every database call the request's context", bound, what,
-			lock.window.From, lock.window.To, brief(oldest))
-	case samples == 0 || waiting == 0:
-		d.doubt("in %d samples of pg_stat_activity no backend of the service waited on the locked table (%v to %v)",
-			samples, lock.window.From, lock.window.To)
-	case lock.window.Length() <= bound:
-		d.doubt("the table was locked for %v, which is too short to see a statement outlive %v",
-			brief(lock.window.Length()), bound)
-	}
-	return oldest, bound
+	return all
 }
 
 // bound is how old a statement may become, and why.
