@@ -86,7 +86,7 @@ var (
 
 	_ = madeUpAs("drain_deadline/held-gave-up", makes(func() *made { return hangMade(9.5, 14.5) }))
 	_ = madeUpAs("drain_deadline/violated-no-deadline", makes(func() *made { return hangMade(14, 19) }))
-	_ = madeUpAs("drain_deadline/unknown-nothing-hung", makes(func() *made { return hangMade(0.5, 6) }))
+	_ = madeUpAs("drain_deadline/unknown-nothing-hung", makes(func() *made { return hangMade(0.5, 7) }))
 
 	_ = madeUpAs("rolling_restart/held-unnoticed", makes(rollMade))
 	_ = madeUpAs("rolling_restart/violated-lost", makes(rollMade, func(m *made) {

@@ -49,7 +49,7 @@ func holdConnects(ctx context.Context, address string) (io.Closer, error) {
 	f := &full{fd: fd}
 	dialer := net.Dialer{Timeout: fillWithin}
 	for range maxFillers {
-		c, err := dialer.DialContext(ctx, "tcp", address)
+		c, err := dialer.DialContext(ctx, "tcp", reached(addr).String())
 		if err != nil {
 			var slow net.Error
 			if errors.As(err, &slow) && slow.Timeout() && ctx.Err() == nil {
@@ -60,6 +60,15 @@ func holdConnects(ctx context.Context, address string) (io.Closer, error) {
 		f.fillers = append(f.fillers, c)
 	}
 	return nil, errors.Join(fmt.Errorf("the backlog took %d connections and is not full", maxFillers), f.Close())
+}
+
+// reached is where a listener is reached from here. One on all addresses of a
+// container is dialled by IPv4, since IPv6 may be turned off there.
+func reached(listens netip.AddrPort) netip.AddrPort {
+	if listens.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), listens.Port())
+	}
+	return listens
 }
 
 func listenWithoutBacklog(addr netip.AddrPort) (int, error) {

@@ -58,6 +58,7 @@ func Break(t *testing.T, b environment.Backend, s *subject.Subject) {
 	}{
 		{"outage", &faults.Outage{}, false},
 		{"reset", &faults.Reset{}, false},
+		{"connect_blackhole", &faults.ConnectBlackhole{}, false},
 		{"pause", &faults.Pause{}, false},
 		{"terminate", &faults.Terminate{}, true},
 		{"kill", &faults.Kill{}, true},
@@ -89,8 +90,9 @@ func (w *wrecker) try(t *testing.T, f faults.Fault, name string, starts bool) {
 		t.Fatal(err)
 	}
 	if _, ok := target.(faults.Dialled); !ok {
-		if _, ok := f.(*faults.Reset); ok {
-			t.Skip("without the agent, connections that are open are not reset")
+		switch f.(type) {
+		case *faults.Reset, *faults.ConnectBlackhole:
+			t.Skip("without the agent, connections that are open are not reset, and a listener is not replaced")
 		}
 	}
 	before := count[journal.Started](w.j, name)
@@ -165,6 +167,7 @@ func (w *wrecker) watch(t *testing.T) {
 			t.Fatal(err)
 		}
 		trip := observe.NewRoundTrip(target.(faults.Proxied))
+		trip.Timeout = 1500 * time.Millisecond // some end while a fault is in force
 		cache = trip.Address
 		all.Go(func() { _ = trip.Observe(ctx, w.j) })
 	}
