@@ -76,8 +76,7 @@ func (a *authority) certify(name string) (certificate, key string, err error) {
 // trustedByImage is the file of the authorities that the image trusts, where Go
 // finds it, and what is in it; an empty name where it holds none.
 func (e *Environment) trustedByImage(ctx context.Context) (file string, content []byte, err error) {
-	o := order{image: e.Current().From, publish: map[int]int{firstPort: 0}}
-	made, err := e.make(ctx, plain, o, e.NewLines("image"))
+	made, err := e.make(ctx, plain, order{image: e.Current().From}, e.NewLines("image"))
 	if err != nil {
 		return "", nil, err
 	}

@@ -37,6 +37,9 @@ type Backend struct {
 	agent   string            // the agent's image; empty: not looked for yet
 	images  map[string]string // the services' images, by what they are made from
 
+	initialising sync.Mutex
+	databases    map[string]database // by what they are made from
+
 	packets   sync.Once // asked whether packets can be disturbed
 	noPackets error     // why not
 }
@@ -46,8 +49,8 @@ var _ environment.Backend = (*Backend)(nil)
 // Name is "docker".
 func (b *Backend) Name() string { return "docker" }
 
-// Prepare checks the subject, finds or pulls the images, and builds the agent's
-// and, anew, the service's.
+// Prepare checks the subject, finds or pulls the images, and builds the agent's,
+// those of databases, and, anew, the service's.
 func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress environment.Progress) error {
 	if err := b.check(s); err != nil {
 		return err
@@ -68,7 +71,14 @@ func (b *Backend) Prepare(ctx context.Context, s *subject.Subject, progress envi
 		return err
 	})
 	for _, d := range s.Dependencies {
-		if p, ok := pictureOf(d); ok {
+		p, ok := pictureOf(d)
+		switch {
+		case d.Kind == subject.Postgres:
+			group.Go(func() error {
+				_, err := b.database(ctx, d, progress, true)
+				return err
+			})
+		case ok:
 			group.Go(func() error { return b.engine.ensure(ctx, p, progress) })
 		}
 	}
@@ -83,7 +93,7 @@ func (b *Backend) open(ctx context.Context) error {
 	if b.host == nil {
 		b.host = &host.Host{}
 		b.builder = &gobuild.Builder{Host: b.host, Env: []string{"CGO_ENABLED=0", "GOOS=linux"}}
-		b.images = map[string]string{}
+		b.images, b.databases = map[string]string{}, map[string]database{}
 	}
 	if err := b.host.Open(ctx); err != nil {
 		return err

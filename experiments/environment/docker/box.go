@@ -33,7 +33,7 @@ type order struct {
 	env        map[string]string // beside the image's own
 	entrypoint []string          // nil: the image's
 	cmd        []string          // nil: the image's
-	publish    map[int]int       // its port to one of 127.0.0.1; 0 lets the engine choose
+	publish    map[int]int       // its port to one of 127.0.0.1
 	files      map[string]string // below shelf, name to content; nil: without a shelf
 	replaces   map[string][]byte // files of the image, path to content
 	stdin      bool
@@ -94,11 +94,23 @@ func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.L
 
 // customize is an order in testcontainers' words.
 func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
+	var host *container.HostConfig
+	// Testcontainers publishes what the image exposes where nothing is published.
+	publish := func(context.Context, testcontainers.ContainerRequest) error {
+		host.PortBindings = o.bindings()
+		return nil
+	}
 	opts := []testcontainers.ContainerCustomizer{
 		testcontainers.WithNoStart(),
 		testcontainers.WithLabels(e.labels()),
 		testcontainers.WithEnv(o.env),
-		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { o.host(h) }),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
+			host = h
+			o.host(h)
+		}),
+		testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
+			PreCreates: []testcontainers.ContainerRequestHook{publish}, // after its own
+		}),
 		testcontainers.WithConfigModifier(func(c *container.Config) {
 			if o.stdin {
 				c.OpenStdin, c.StdinOnce, c.AttachStdin = true, true, true
@@ -140,16 +152,21 @@ func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 // does not run is then unknown at once, and not when nobody has answered.
 const askNobody = "ndots:1"
 
-// host fills in what concerns the engine's side. What is published is
-// published on loopback alone, and the engine keeps no copy of what it prints.
-func (o order) host(h *container.HostConfig) {
-	h.PortBindings = network.PortMap{}
+// bindings are what is published, on loopback alone.
+func (o order) bindings() network.PortMap {
+	all := network.PortMap{}
 	for inside, outside := range o.publish {
 		port := network.MustParsePort(strconv.Itoa(inside) + "/tcp")
-		h.PortBindings[port] = []network.PortBinding{{
+		all[port] = []network.PortBinding{{
 			HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: strconv.Itoa(outside),
 		}}
 	}
+	return all
+}
+
+// host fills in what concerns the engine's side. It keeps no copy of what the
+// container prints.
+func (o order) host(h *container.HostConfig) {
 	h.LogConfig = container.LogConfig{Type: "none"}
 	h.DNSOptions = []string{askNobody}
 	h.NanoCPUs, h.Memory = int64(o.cpus*1e9), o.memory

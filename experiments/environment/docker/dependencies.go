@@ -33,6 +33,7 @@ type server struct {
 	dependency subject.Dependency
 	*box
 	lines      *spawn.Lines
+	image      func(context.Context) (string, error) // that its container is made from; found, or made
 	start      func(context.Context) (fleet.Process, error)
 	await      func(context.Context, fleet.Process) error
 	answers    func(context.Context) error // nil once it does
@@ -144,12 +145,16 @@ func (e *Environment) planServer(s *server, port int, m maker, o order) error {
 	s.outside = outside.Address()
 	s.direct = net.JoinHostPort(name, strconv.Itoa(port))
 	o.aliases, o.publish = []string{name}, map[int]int{port: outside.Port}
-	s.start = func(ctx context.Context) (fleet.Process, error) {
+	s.image = func(ctx context.Context) (string, error) {
 		p, _ := pictureOf(s.dependency)
-		o.image = p.name
-		if err := e.engine.ensure(ctx, p, e.Options.Progress); err != nil {
+		return p.name, e.engine.ensure(ctx, p, e.Options.Progress)
+	}
+	s.start = func(ctx context.Context) (fleet.Process, error) {
+		image, err := s.image(ctx)
+		if err != nil {
 			return nil, err
 		}
+		o.image = image
 		made, err := e.make(ctx, m, o, s.lines)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Target, err)
@@ -205,18 +210,15 @@ func (s *server) Restart(ctx context.Context) error {
 }
 
 // planPostgres has PostgreSQL run from an image that knows POSTGRES_PASSWORD, as
-// the official one does.
+// the official one does; or rather from one that holds what that initialised.
 func (e *Environment) planPostgres(s *server) error {
 	d := s.dependency
-	s.admin = rand.Text()
-	s.database = postgres.Database{
-		Name: or(d.Database, "app"), Service: or(d.User, "app_service"),
-		OwnerPassword: rand.Text(), ServicePassword: rand.Text(),
-	}
+	s.database = rolesOf(d)
+	s.database.OwnerPassword, s.database.ServicePassword = rand.Text(), rand.Text()
 	if s.database.Service == postgres.Owner || s.database.Service == postgres.Superuser {
 		return fmt.Errorf("%s: the service's role cannot be called %s", d.Name, s.database.Service)
 	}
-	e.Secrets.Add(s.admin, s.database.OwnerPassword, s.database.ServicePassword)
+	e.Secrets.Add(s.database.OwnerPassword, s.database.ServicePassword)
 	s.stopSignal = syscall.SIGINT // a fast shutdown
 	s.answers = func(ctx context.Context) error {
 		c, err := s.connect(ctx, postgres.Superuser, postgres.Superuser)
@@ -234,16 +236,21 @@ func (e *Environment) planPostgres(s *server) error {
 		}
 		return c.GetContainerID(), err
 	}
-	o := order{cmd: []string{"postgres"}, env: map[string]string{}}
-	if !d.Durable {
-		o.env["POSTGRES_INITDB_ARGS"] = "--no-sync" // as fsync=off does for the server
-	}
+	o := order{cmd: []string{"postgres"}, env: map[string]string{
+		"PGDATA": dataFolder, "POSTGRES_INITDB_ARGS": "--no-sync",
+	}}
 	settings := postgres.Settings(d)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		o.cmd = append(o.cmd, "-c", name+"="+settings[name])
 	}
 	if err := e.planServer(s, 5432, make, o); err != nil {
 		return err
+	}
+	s.image = func(ctx context.Context) (string, error) {
+		found, err := e.backend.database(ctx, d, e.Options.Progress, false)
+		s.admin = found.admin
+		e.Secrets.Add(s.admin)
+		return found.image, err
 	}
 	s.await = func(ctx context.Context, p fleet.Process) error {
 		if err := s.answered(ctx, p); err != nil {
@@ -257,11 +264,8 @@ func (e *Environment) planPostgres(s *server) error {
 	return nil
 }
 
-// fill makes the service's database and runs the migrations.
+// fill opens the service's database to it and runs the migrations.
 func (s *server) fill(ctx context.Context, of *subject.Subject) error {
-	if err := s.database.Make(ctx, s.connect); err != nil {
-		return err
-	}
 	if err := s.database.Open(ctx, s.connect); err != nil {
 		return err
 	}

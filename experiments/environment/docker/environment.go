@@ -36,7 +36,6 @@ type Environment struct {
 	units map[string]*box // those of the replicas, by name
 
 	starting sync.WaitGroup // dependencies whose containers are being started
-	longest  sync.WaitGroup // those of them that everything waits for: databases
 	spares   spares
 }
 
@@ -74,37 +73,21 @@ func (e *Environment) up(ctx context.Context) error {
 	if e.Subject.Agentless() {
 		proxies = e.startToxiproxies
 	}
-	starts := []func(context.Context) error{func(ctx context.Context) error {
-		e.longest.Wait()
-		return proxies(ctx)
-	}}
+	starts := []func(context.Context) error{proxies}
 	for _, s := range e.servers {
 		if s.start == nil {
 			continue
 		}
 		e.starting.Add(1)
-		if s.first() {
-			e.longest.Add(1)
-		}
 		starts = append(starts, func(ctx context.Context) error { return e.bring(ctx, s) })
 	}
 	return e.Bring(ctx, starts)
 }
 
-// first says that a dependency's container is started before those of others: a
-// new database takes longer to make than they take to start.
-func (s *server) first() bool { return s.dependency.Kind == subject.Postgres }
-
 // bring starts a dependency and returns when it can be used.
 func (e *Environment) bring(ctx context.Context, s *server) error {
-	if !s.first() {
-		e.longest.Wait()
-	}
 	p, err := s.start(ctx)
 	e.starting.Done()
-	if s.first() {
-		e.longest.Done()
-	}
 	if err != nil {
 		return err
 	}

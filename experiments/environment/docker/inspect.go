@@ -64,7 +64,7 @@ func (e *Environment) Image(ctx context.Context) (journal.Image, error) {
 
 // holds looks for tools and certificates in a container that is never started.
 func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
-	made, err := e.make(ctx, plain, order{image: i.Name, publish: map[int]int{firstPort: 0}}, e.NewLines("image"))
+	made, err := e.make(ctx, plain, order{image: i.Name}, e.NewLines("image"))
 	if err != nil {
 		return err
 	}

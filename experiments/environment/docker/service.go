@@ -170,7 +170,6 @@ func (e *Environment) commandOrder(v fleet.Version, c fleet.Command, scope rende
 	if o.cmd = c.Words[1:]; c.Words[0] != "service" {
 		o.entrypoint = c.Words[:1]
 	}
-	o.publish = map[int]int{firstPort: 0} // otherwise all that the image exposes would be
 	return o, nil
 }
 
