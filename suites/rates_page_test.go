@@ -83,9 +83,9 @@ How often the good service is told the truth. Written by ` + "`make rates`" + ` 
 not by hand. Any violation here is a false alarm: the reference service keeps its promises. Rates from
 simulation are in [detectors.md](detectors.md).
 
-*Quiet*: no processes that take all they get, but up to two other trials of single experiments (what a scheduler's idle
-class did was not looked at). *Busy*: two processes beside it took all they got of two cores. A try counts while its
-experiment is unchanged.
+*Quiet*: no processes that take all they get, but up to four other trials (what a scheduler's idle class did was not
+looked at). *Busy*: two processes beside it took all they got of two cores, and mostly another trial went on as well. A
+try counts while its experiment is unchanged.
 
 ## Experiments
 
