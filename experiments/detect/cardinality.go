@@ -74,9 +74,17 @@ func (p *Cardinality) Detect(j journal.Journal) Finding {
 	}
 	early, late := labelValues{}, labelValues{}
 	last := map[string]journal.Metrics{}
+	var seenTo journal.Instant // what all replicas' metrics tell of
 	for _, replica := range j.Header().Replicas {
 		counted := journal.Window{From: ends.first[ends.early-1].Add(scrapeMargin), To: until}
 		last[replica] = p.count(j, replica, counted, early, late)
+		if at := last[replica].At; seenTo == 0 || at < seenTo {
+			seenTo = at
+		}
+	}
+	if n := ends.by(j, seenTo); n < p.Early+p.Later {
+		return d.unknown("the metrics of a replica were scraped last at %v, when only %d requests with something varying in "+
+			"them had been answered, and %d are needed", seenTo, n, p.Early+p.Later)
 	}
 	later, after := ends.n-p.Early, 0
 	q.growth(d, early, late, later, func(at labelOfMetric, value string) {
@@ -105,9 +113,25 @@ type answeredEnds struct {
 	first []journal.Instant
 	last  journal.Instant
 	n     int
+	upTo  journal.Instant // later ones are left out; zero: none is
+}
+
+// by is how many there were by an instant.
+func (a answeredEnds) by(j journal.Journal, at journal.Instant) int {
+	if a.last <= at {
+		return a.n
+	}
+	sooner := answeredEnds{early: 1, upTo: at}
+	if !sooner.strange(j) {
+		sooner.varying(j)
+	}
+	return sooner.n
 }
 
 func (a *answeredEnds) add(at journal.Instant) {
+	if a.upTo != 0 && at > a.upTo {
+		return
+	}
 	a.n++
 	a.last = max(a.last, at)
 	if len(a.first) == a.early && at >= a.first[a.early-1] {

@@ -70,6 +70,14 @@ func TestCardinality(t *testing.T) {
 			return []string{"a", fmt.Sprint(i % 11), "b", fmt.Sprint(i % 10)}
 		}, nothing, Violated, "http_request_duration_seconds of replica-1 has 110 series, and at most 100 are bearable"},
 		{"just enough requests", 300, byRoute, nothing, Held, ""},
+		{"not scraped to the end", 400, gaining(200), func(m *made) {
+			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
+				if e.At > secs(3.2) {
+					return journal.Note{}
+				}
+				return s
+			})
+		}, Unknown, "when only 205 requests"},
 		{"too few requests", 299, byRoute, nothing, Unknown, "only 299 requests"},
 		{
 			"nothing varies", 400, byRoute, func(m *made) { m.header.Routes[1].Path = "/orders" }, NotApplicable,

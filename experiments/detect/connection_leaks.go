@@ -57,6 +57,7 @@ func (l *ConnectionLeaks) Detect(j journal.Journal) Finding {
 	if err != nil {
 		return d.unknown("%v", err)
 	}
+	locks = slices.DeleteFunc(locks, func(s faultStep) bool { return s.Target != locks[0].Target })
 	if len(locks) < 2 {
 		return d.unknown("there is one census (%s), and one before and one after are needed", p.Census)
 	}
@@ -128,7 +129,12 @@ func (l *ConnectionLeaks) compare(d *docket, j journal.Journal, first, last faul
 			after.trouble())
 		return
 	}
+	if before.share != after.share {
+		d.doubt("the replicas can be told apart in one census, and not in the other: set application_name to the instance")
+		return
+	}
 	sizes, now := before.sizes(), after.sizes()
+	asked, again := metBy(j, first.window), metBy(j, last.window)
 	if len(sizes) < max(1, len(h.Replicas)/before.share) {
 		d.doubt("in the first census the connections of only %d replicas came to wait: send more concurrent requests",
 			len(sizes))
@@ -145,13 +151,25 @@ func (l *ConnectionLeaks) compare(d *docket, j journal.Journal, first, last faul
 			d.doubt("in the first census only %d connections of %s came to wait, and %d are there: send more concurrent "+
 				"requests", was, who, max(reach, 1))
 		}
-		if is < was {
+		switch {
+		case is < was && again < asked && again < was:
+			d.doubt("only %d requests met the census at %v, too few for %d connections", again, last.window.From, was)
+		case is < was:
 			d.point(after.worst)
 			d.against("promised to give every connection back; in the census at %v, %d connections of %s came to wait, and %d "+
 				"after all that had failed: %d are lost to the pool; close rows and end transactions on every way out",
 				first.window.From, was, who, is, was-is)
 		}
 	}
+}
+
+// metBy counts the requests that were sent in a window.
+func metBy(j journal.Journal, w journal.Window) int {
+	n := 0
+	for r := range j.Requests(w) {
+		n += one(!r.Dropped)
+	}
+	return n
 }
 
 // sizes is the largest number of each group that waited in one sample.

@@ -81,6 +81,26 @@ func TestConnectionLeaks(t *testing.T) {
 		"one census": {10, 10, 0, func(m *made) {
 			m.header.Method[2].Action = "outage"
 		}, Unknown, "one before and one after"},
+		"another database": {10, 8, 0, func(m *made) {
+			m.header.Dependencies = append(m.header.Dependencies, journal.DependencyInfo{Name: "old", Kind: "postgres"})
+			m.header.Method[2].Target = "old"
+		}, Unknown, "one before and one after"},
+		"fewer callers the second time": {10, 8, 0, func(m *made) {
+			m.load("callers", "create", 1, 2, 60, 1, 503)
+			m.load("callers", "create", 16, 17, 9, 1, 503)
+		}, Unknown, "only 9 requests met the census"},
+		"told apart once": {10, 10, 0, func(m *made) {
+			m.header.Replicas = append(m.header.Replicas, "replica-2")
+			replace(m, func(e journal.Entry, a journal.Activity) journal.Body {
+				for i := range a.Backends {
+					a.Backends[i].App = "one"
+					if e.At < secs(10) && i%2 == 0 {
+						a.Backends[i].App = "two"
+					}
+				}
+				return a
+			})
+		}, Unknown, "told apart in one census"},
 		"no fault": {10, 10, 0, func(m *made) { m.header.Method[1].Class = "probe" }, Unknown, "no fault between"},
 	} {
 		t.Run(name, func(t *testing.T) {

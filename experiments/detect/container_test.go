@@ -145,8 +145,9 @@ func TestExposure(t *testing.T) {
 				a.Code = 301
 			}
 		}, Violated, "is answered 301"},
-		"no profiles": {func(a *journal.Answer) { a.Code = 404 }, Violated, "none of its other ports answers"},
-		"silent":      {func(a *journal.Answer) { a.Code = 0 }, Unknown, "did not answer"},
+		"no profiles":           {func(a *journal.Answer) { a.Code = 404 }, Violated, "none of its other ports answers"},
+		"public port not asked": {func(a *journal.Answer) { a.Public = false }, Unknown, "public port"},
+		"silent":                {func(a *journal.Answer) { a.Code = 0 }, Unknown, "did not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wants(t, judged(t, "exposure", debugMade(tt.edit)()), tt.outcome, tt.reason)

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,7 +28,9 @@ func (p *DependencyMetrics) failing(
 	}
 	least := max(p.ErrorShare*float64(made), 1)
 	d.add(bounded("errors_told_"+dep.Name, told, "1", ">=", least, made))
-	switch {
+	switch why := unseenErrors(j, dep.Name, w); {
+	case told < least && why != "":
+		d.doubt("how %s failed between %v and %v need not show in the metrics: %s", dep.Name, w.From, w.To, why)
 	case !seen && told == 0:
 		d.against("promised: metrics tell which dependency fails; no metric counts errors of %s, while %s was in force on "+
 			"it (%v to %v); looked for %s", dep.Name, s.Action, w.From, w.To, errorsLooked)
@@ -41,6 +44,22 @@ func (p *DependencyMetrics) failing(
 	default:
 		d.note("%s counted %.0f errors of %s, of which %d were answers that the fault made", name, told, dep.Name, made)
 	}
+}
+
+// unseenErrors says why errors of a dependency need not have been counted in a
+// fault; empty where they must have.
+func unseenErrors(j journal.Journal, on string, w journal.Window) string {
+	for _, replica := range j.Header().Replicas {
+		if _, ok := journal.MetricsAfter(j, replica, w.To); !ok {
+			return fmt.Sprintf("%s was not scraped after it", replica)
+		}
+	}
+	for r := range j.Requests(w) {
+		if !r.Dropped && mayUse(j.Header(), r.Route, on) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("no request that uses %s was sent meanwhile", on)
 }
 
 // errorsTold is the largest number of errors of a dependency that one metric

@@ -197,6 +197,18 @@ func TestDependencyMetricsOfAFailingOne(t *testing.T) {
 			"no metric counts errors of payments",
 		},
 		{"none", 0, ours, func(*made) {}, Violated, "counted no error of payments, while status was in force"},
+		{"nobody used it", 0, ours, func(m *made) {
+			outage(m)
+			m.change(func(r *journal.Request) { r.Route = "get" })
+		}, Unknown, "no request that uses payments was sent"},
+		{"not scraped again", 100, ours, func(m *made) {
+			replace(m, func(e journal.Entry, s journal.Scrape) journal.Body {
+				if e.At > secs(9) {
+					return journal.Note{}
+				}
+				return s
+			})
+		}, Unknown, "not scraped after"},
 		{"outage", 1, ours, outage, Held, ""},
 		{"outage not counted", 0, ours, outage, Violated, "counted no error of payments, while outage"},
 	}

@@ -29,9 +29,10 @@ var hidden = []int{401, 403, 404}
 // Detect judges the answers and the listeners.
 func (x *Exposure) Detect(j journal.Journal) Finding {
 	d := open("exposure")
-	asked, silent, profiles, ports := 0, 0, 0, map[string]bool{}
+	asked, public, silent, profiles, ports := 0, 0, 0, 0, map[string]bool{}
 	for e, a := range journal.Of[journal.Answer](j) {
 		asked++
+		public += one(a.Public)
 		ports[a.Port] = true
 		switch {
 		case a.Code == 0:
@@ -55,6 +56,9 @@ func (x *Exposure) Detect(j journal.Journal) Finding {
 			"with 200")
 	case profiles == 0:
 		d.note("the service has one port, so that no profile is to be had")
+	}
+	if asked > 0 && public == 0 {
+		d.doubt("the public port was not asked for debug endpoints, so whether it shows any is not known")
 	}
 	x.listeners(d, j)
 	return d.close("%d questions for debug endpoints: none is answered on the public port, profiles are on the admin port",

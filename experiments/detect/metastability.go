@@ -245,6 +245,9 @@ func (c *crowd) unfit(m Metastability) string {
 	case c.before.ratio() < m.Ratio:
 		return fmt.Sprintf("before the trigger %q only %s of the calls of %q were good, so that it did not bring the "+
 			"service down; measure the capacity and offer less", c.trigger.Name, pctSeen(c.before.ratio()), c.attack)
+	case c.during.n < fewestClients:
+		return fmt.Sprintf("only %d calls of %q were due while the trigger %q was in force, too few to say that it brought "+
+			"the service down", c.during.n, c.attack, c.trigger.Name)
 	case c.during.ratio() >= m.Ratio:
 		return fmt.Sprintf("while the trigger %q was in force %s of the calls of %q were good, so that there was nothing "+
 			"to come back from; use a stronger one", c.trigger.Name, pctSeen(c.during.ratio()), c.attack)

@@ -110,6 +110,16 @@ func TestMetastability(t *testing.T) {
 			}
 			m.requests = few
 		}, Unknown, "too few"},
+		"nobody called in the trigger": {0, 62, func(m *made) {
+			kept := m.requests[:0]
+			for _, r := range m.requests {
+				if r.Due < secs(10) || r.Due >= secs(20) {
+					r.Seq = uint64(len(kept))
+					kept = append(kept, r)
+				}
+			}
+			m.requests = kept
+		}, Unknown, "only 0 calls of \"clients\" were due while"},
 		"not sent": {0, 62, hits(func(r *journal.Request) { r.Dropped = r.Seq%10 == 0 }), Unknown, "could not be sent"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,8 +85,8 @@ func (m *MigrationLocks) exercised(d *docket, j journal.Journal, step faultStep,
 			rows += f.Rows
 		}
 	}
-	for range hits(j, span{windows: []journal.Window{step.window}}, "", nil) {
-		sent++
+	for r := range hits(j, span{windows: []journal.Window{step.window}}, "", nil) {
+		sent += one(!r.Dropped && mayUse(j.Header(), r.Route, step.Target))
 	}
 	read := slices.ContainsFunc(j.Steps(), func(s journal.Step) bool {
 		window, ok := carriedOut(s)
@@ -104,7 +104,7 @@ func (m *MigrationLocks) exercised(d *docket, j journal.Journal, step faultStep,
 	}
 	switch {
 	case sent < m.MinRequests:
-		d.doubt("%d requests met the migration, and %d are needed", sent, m.MinRequests)
+		d.doubt("%d requests that use %s met the migration, and %d are needed", sent, step.Target, m.MinRequests)
 	case w.samples == 0:
 		d.doubt("the locks of %s were not seen while the migration went on", step.Target)
 	case w.blind > maxBlind:

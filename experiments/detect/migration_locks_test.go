@@ -15,6 +15,7 @@ type migrated struct {
 	errs     []string                                   // of the migrators; default: three that succeed
 	sample   func(at journal.Instant, l *journal.Locks) // edits each
 	unseen   func(at journal.Instant) bool              // whether a sample is missing
+	request  func(i int, r *journal.Request)            // edits each
 }
 
 const migratorPID = 900
@@ -52,7 +53,7 @@ func migration(o migrated) journal.Journal {
 		}
 	}
 	step(m, 1, 5*sec, 20*sec)
-	load(m, nil)
+	load(m, o.request)
 	return m
 }
 
@@ -131,6 +132,12 @@ func TestMigrationLocks(t *testing.T) {
 		texts []string
 	}{
 		"good": {migrated{}, Held, []string{"with 1000000 rows", "for more than 0.25 s"}},
+		"requests for something else": {migrated{request: func(_ int, r *journal.Request) {
+			r.Route = "pay"
+		}}, Unknown, []string{"0 requests that use db met the migration"}},
+		"not sent": {migrated{request: func(_ int, r *journal.Request) {
+			drop(r)
+		}}, Unknown, []string{"0 requests that use"}},
 		"queued behind an ALTER": {
 			migrated{sample: queued},
 			Violated,
@@ -157,7 +164,7 @@ func TestMigrationLocks(t *testing.T) {
 		},
 		"small table":     {migrated{rows: 1000}, Unknown, []string{"1000 rows, and 1000000 are needed"}},
 		"no reader":       {migrated{noReader: true}, Unknown, []string{"no long_reader step"}},
-		"hardly any load": {migrated{rate: 5}, Unknown, []string{"75 requests met the migration"}},
+		"hardly any load": {migrated{rate: 5}, Unknown, []string{"38 requests that use db met the migration"}},
 		"nothing migrated": {
 			migrated{sample: func(_ journal.Instant, l *journal.Locks) { *l = journal.Locks{} }},
 			Unknown,

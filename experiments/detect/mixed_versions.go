@@ -37,6 +37,7 @@ type rolloutPhase struct {
 	window     journal.Window
 	rolled     journal.Instant // when its roll was over; zero where it has none
 	sent, fail int
+	dropped    int // hits that we could not send
 	rolling    int // failures before rolled
 	answers    tally
 	worst      Evidence
@@ -48,6 +49,9 @@ func (d *MixedVersions) Detect(j journal.Journal) Finding {
 	phases, err := rolloutPhases(j)
 	if err != nil {
 		return c.unknown("whether versions can be mixed is not known: %v", err)
+	}
+	if !slices.ContainsFunc(phases, func(p *rolloutPhase) bool { return p.name == wayBack }) {
+		c.doubt("no roll led back to the present version, so whether there is a way back is not known")
 	}
 	d.migrations(c, j)
 	d.rolls(c, j)
@@ -112,12 +116,15 @@ func mixAt(j journal.Journal, roll journal.Step) string {
 	}
 	switch next {
 	case 0:
-		return "the way back: the present version on the new schema"
+		return wayBack
 	case len(all):
 		return "the next version alone"
 	}
 	return "both versions side by side"
 }
+
+// wayBack is the phase in which the present version runs again.
+const wayBack = "the way back: the present version on the new schema"
 
 // versionNext is what the journal calls the next version.
 const versionNext = "next"
@@ -156,6 +163,10 @@ func (d *MixedVersions) requests(c *docket, j journal.Journal, phases []*rollout
 	run := j.Header().Run
 	for _, p := range phases {
 		for r := range hits(j, span{windows: []journal.Window{p.window}}, "", nil) {
+			if r.Dropped {
+				p.dropped++
+				continue
+			}
 			p.sent++
 			if r.OK {
 				continue
@@ -176,6 +187,9 @@ func (d *MixedVersions) requests(c *docket, j journal.Journal, phases []*rollout
 		case p.sent < d.AtLeast:
 			c.doubt("with %s (%v to %v) there were %d requests, and %d are needed", p.name, p.window.From, p.window.To,
 				p.sent, d.AtLeast)
+		case ratio(p.dropped, p.sent+p.dropped) > dropsBearable:
+			c.doubt("with %s (%v to %v) %d of %d hits could not be sent", p.name, p.window.From, p.window.To, p.dropped,
+				p.sent+p.dropped)
 		}
 	}
 }

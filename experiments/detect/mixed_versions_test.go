@@ -126,6 +126,21 @@ func TestMixedVersions(t *testing.T) {
 			Violated,
 			[]string{"the present version could not in 30 of 30 reads of what the next one wrote"},
 		},
+		"ours was dropped": {rollout{request: func(i int, r *journal.Request) {
+			if i%100 == 0 {
+				drop(r)
+			}
+		}}, Held, nil},
+		"many of ours were dropped": {rollout{request: func(i int, r *journal.Request) {
+			if i%20 == 0 {
+				drop(r)
+			}
+		}}, Unknown, []string{"could not be sent"}},
+		"never tried the way back": {
+			rollout{plan: func(h *journal.Header) { h.Method = h.Method[:4] }},
+			Unknown,
+			[]string{"no roll led back to the present version"},
+		},
 		"few reads":    {rollout{reads: 5}, Unknown, []string{"the next version read 5 times", "read_across"}},
 		"few requests": {rollout{rate: 50}, Unknown, []string{"there were 500 requests, and 1000 are needed"}},
 		"no rollout": {

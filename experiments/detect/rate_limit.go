@@ -3,6 +3,7 @@ package detect
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -55,6 +56,8 @@ type askedBy struct {
 	bare                    int   // of the refused: without Retry-After
 	otherwise               tally // 5xx, or no answer
 	length                  time.Duration
+	window                  journal.Window
+	replica                 string // to which it was sent; empty: through the balancer
 	firstRefused            Evidence
 }
 
@@ -71,8 +74,12 @@ func (p *RateLimit) Detect(j journal.Journal) Finding {
 		return d.unknown("no attack called %q was made, so the promised limit of %d/s was not tried", p.Flood,
 			h.Promises.RateLimit)
 	}
-	p.taken(d, h.Promises, flood)
-	p.neighbour(d, j)
+	replicas := 1
+	if flood.replica == "" {
+		replicas = len(h.Replicas)
+	}
+	p.taken(d, h.Promises, flood, replicas)
+	p.neighbour(d, j, flood)
 	p.disguised(d, j, flood)
 	return d.close("promised: %d requests a second of one caller are taken, and %d at once; seen: of %d in %s %d were, "+
 		"the others were refused with 429 and Retry-After, no other caller was, and made-up addresses did not help",
@@ -88,6 +95,7 @@ func askedIn(j journal.Journal, attack string) (c askedBy, ok bool) {
 	for e, a := range journal.Of[journal.Attack](j) {
 		if e.On == attack && !a.Began {
 			c.length, ok = a.For, true
+			c.window = journal.Window{From: a.From, To: a.From.Add(a.For)}
 		}
 	}
 	for r := range j.Requests(journal.Window{}) {
@@ -110,6 +118,11 @@ func askedIn(j journal.Journal, attack string) (c askedBy, ok bool) {
 			c.accepted++
 		}
 	}
+	for _, s := range j.Header().Method {
+		if s.Name == attack && slices.Contains(j.Header().Replicas, s.Target) {
+			c.replica = s.Target
+		}
+	}
 	return c, ok
 }
 
@@ -117,7 +130,7 @@ func askedIn(j journal.Journal, attack string) (c askedBy, ok bool) {
 func (c askedBy) others() int { return c.sent - c.accepted - c.refused }
 
 // taken holds what was taken of the flood to what was agreed.
-func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy) {
+func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy, replicas int) {
 	agreed := float64(promises.RateLimit)*c.length.Seconds() + float64(burstOf(promises))
 	most, least := (1+p.Tolerance)*agreed, (1-p.Tolerance)*agreed
 	d.add(measured("flood_offered", float64(c.sent), "1", c.sent),
@@ -130,6 +143,9 @@ func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy) {
 	switch {
 	case float64(c.sent) < floodsFor*agreed:
 		d.doubt("%d requests in %s are too few to try a limit that lets %.0f pass", c.sent, brief(c.length), agreed)
+	case float64(c.accepted) > most && float64(c.accepted) <= most*float64(replicas):
+		d.doubt("%s; but the flood went to %d replicas, each of which may have a limit of its own: send it to one", said,
+			replicas)
 	case float64(c.accepted) > most:
 		d.against("%s: hold each caller to a limit of its own", said)
 	case share(c.others(), c.sent) > otherwiseBearable && c.refused == 0:
@@ -147,17 +163,23 @@ func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy) {
 }
 
 // neighbour asks that a caller who asks seldom is never refused.
-func (p *RateLimit) neighbour(d *docket, j journal.Journal) {
+func (p *RateLimit) neighbour(d *docket, j journal.Journal, flood askedBy) {
 	name := cmp.Or(p.Neighbour, "neighbour")
-	c, ok := askedIn(j, name)
+	c, _ := askedIn(j, name)
+	beside := 0 // the flood, at the same replica
+	for r := range j.Requests(flood.window) {
+		beside += one(r.Attack == name && c.replica == flood.replica && !r.Dropped && !r.Canceled && r.Code != 0 &&
+			r.Code != 429 && r.Code < 500)
+	}
 	d.add(bounded("neighbour_refused", float64(c.refused), "1", "==", 0, c.sent))
 	switch {
 	case c.refused > 0:
 		d.point(c.firstRefused)
 		d.against("promised: the limit is each caller's own; seen: %d of %d requests of another caller, who asked seldom, "+
 			"were refused while one flooded the service: key the limit by who asks", c.refused, c.sent)
-	case !ok || c.accepted < p.AtLeast:
-		d.doubt("another caller got %d answers in the attack %q, and %d are needed", c.accepted, name, p.AtLeast)
+	case beside < p.AtLeast:
+		d.doubt("another caller got %d answers while the replica was flooded, in the attack %q, and %d are needed", beside,
+			name, p.AtLeast)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestRateLimit(t *testing.T) {
 		{"in disguise a fifth more", 200, 240, nil, Held, ""},
 		{"in disguise all", 220, 1000, nil, Violated, "do not key the limit by a header"},
 		{"neighbour refused", 220, 220, edit("neighbour", 20, refusal), Violated, "1 of 23 requests of another caller"},
-		{"neighbour broken", 220, 220, edit("neighbour", 1, unavailable), Unknown, "another caller got 0 answers"},
+		{"neighbour broken", 220, 220, edit("neighbour", 1, unavailable), Unknown, "another caller got 0 answers while"},
 		{"bare refusals", 220, 220, func(m *made) {
 			m.change(func(r *journal.Request) { r.RetryAfter = false })
 		}, Violated, "780 of 780 refusals carried no Retry-After"},
@@ -83,6 +83,15 @@ func TestRateLimit(t *testing.T) {
 			"disguise overloaded", 220, 220, edit("disguised", 20, unavailable), Unknown,
 			"with made-up addresses ended otherwise",
 		},
+		{"neighbour came later", 220, 220, edit("neighbour", 1, func(r *journal.Request) {
+			r.Due, r.Sent, r.Done = r.Due+secs(12), r.Sent+secs(12), r.Done+secs(12)
+		}), Unknown, "another caller got 0 answers while"},
+		{"neighbour of another replica", 220, 220, func(m *made) {
+			m.header.Method[1].Target = "replica-2"
+		}, Unknown, "another caller got 0 answers while"},
+		{"flood of both replicas", 440, 440, func(m *made) {
+			m.header.Method[0].Target, m.header.Method[1].Target = "", ""
+		}, Unknown, "went to 2 replicas"},
 		{"no flood", 220, 220, func(m *made) {
 			m.entries, m.requests = nil, nil
 		}, Unknown, `no attack called "flood"`},

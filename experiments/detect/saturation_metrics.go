@@ -129,9 +129,30 @@ func (p *SaturationMetrics) Detect(j journal.Journal) Finding {
 	}
 	noticed := callersNoticed(j, steady, s)
 	for _, kind := range p.kinds(j.Header()) {
-		p.judge(d, kind, p.moved(j, kind, steady.hull(), full), noticed, s)
+		p.judge(d, kind, p.moved(j, kind, steady.hull(), full), kind.need(j, noticed), s)
 	}
 	return d.close("while callers waited the metrics showed it: %s", strings.Join(movedSaid(d.Quantities), ", "))
+}
+
+// need says why a kind need not have moved; empty where it must have.
+func (k saturation) need(j journal.Journal, noticed bool) string {
+	if !noticed {
+		return "callers did not notice"
+	}
+	if k.kind != "pool" {
+		return ""
+	}
+	faults := 0
+	for _, s := range j.Steps() {
+		if dep, _ := dependencyOf(j.Header(), s.Target); dep.Kind == "postgres" && s.Class == "fault" {
+			return ""
+		}
+		faults += one(s.Class == "fault")
+	}
+	if faults > 0 {
+		return "no fault was on a database in"
+	}
+	return ""
 }
 
 // callersNoticed says that answers were slow or failed while the service was
@@ -156,6 +177,7 @@ type movement struct {
 	at              journal.Instant // of the peak
 	calm, iqr, peak float64
 	samples         int // of the baseline
+	looks           int // in the window
 	changed         bool
 }
 
@@ -240,7 +262,7 @@ func (l *line) movement(steady, full journal.Window) movement {
 			then = append(then, reading{at, journal.Scrape{}.Kind(), v})
 		}
 	}
-	m.samples, m.at = len(calm), full.From
+	m.samples, m.looks, m.at = len(calm), len(then), full.From
 	if len(calm) == 0 {
 		calm = []float64{0} // the series began later
 	}
@@ -254,7 +276,7 @@ func (l *line) movement(steady, full journal.Window) movement {
 	return m
 }
 
-func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, noticed bool, s span) {
+func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, needless string, s span) {
 	if m.name == "" {
 		if kind.named != "" {
 			d.against("the metrics have no series %s, which should tell of %s", kind.named, kind.says)
@@ -279,9 +301,11 @@ func (p *SaturationMetrics) judge(d *docket, kind saturation, m movement, notice
 	switch {
 	case figure.Holds():
 		d.note("%s went from %.4g to %.4g", m.name, m.calm, m.peak)
-	case !noticed:
-		d.doubt("callers did not notice %v, so that %s need not show in %s, which went from %.4g to %.4g", s, kind.says,
-			m.name, m.calm, m.peak)
+	case m.looks == 0:
+		d.doubt("%s, which stands for %s, was not scraped in %v", m.name, kind.says, s)
+	case needless != "":
+		d.doubt("%s %v, so that %s need not show in %s, which went from %.4g to %.4g", needless, s, kind.says, m.name,
+			m.calm, m.peak)
 	default:
 		d.point(shown)
 		d.against("callers waited in %v, and %s did not show it: %.4g at most, %.4g before (%.3g of its usual ranges of "+

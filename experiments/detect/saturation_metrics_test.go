@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -92,6 +93,15 @@ func TestSaturationMetrics(t *testing.T) {
 			})
 		}, Violated, "go_memstats_heap_inuse_bytes stands for the heap, and never changed"},
 		{"no collector", good, relabel(renamed("go_gc_duration_seconds", "x")), Violated, "tells of garbage collection"},
+		{"not scraped in the lock", full{0, 1, 20}, func(m *made) {
+			m.entries = slices.DeleteFunc(m.entries, func(e journal.Entry) bool {
+				_, is := e.Body.(journal.Scrape)
+				return is && e.At >= secs(4) && e.At < secs(11.5)
+			})
+		}, Unknown, "was not scraped in"},
+		{"no lack of connections", full{0, 12, 70}, func(m *made) {
+			m.header.Method[0].Action, m.header.Method[0].Target = "hang", "payments"
+		}, Unknown, "no fault was on a database"},
 		{"not scraped", good, without[journal.Scrape], NotApplicable, "name the endpoint"},
 		{"no fault", good, func(m *made) { m.header.Method = nil }, Unknown, "no fault"},
 	}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -66,9 +67,16 @@ func (p *ServerTimeouts) Detect(j journal.Journal) Finding {
 	q := ServerTimeouts{
 		Slack: orDefault(p.Slack, time.Second), AtLeast: max(p.AtLeast, 1), LargeBytes: orDefault(p.LargeBytes, 8<<20),
 	}
-	tried := map[string][]journal.Entry{}
+	tried, cut := map[string][]journal.Entry{}, tally{}
+	ends := endsOf(j)
 	for e, c := range journal.Of[journal.Connection](j) {
 		tried[c.Manner] = append(tried[c.Manner], e)
+		cut[e.On] += one(c.Closed && ends.before(e.On, e.At.Add(c.After)))
+	}
+	for _, replica := range slices.Sorted(maps.Keys(cut)) {
+		if cut[replica] > 0 {
+			d.doubt("%d connections ended with %s, which says nothing of how long it waits", cut[replica], replica)
+		}
 	}
 	promises := j.Header().Promises
 	seen := 0
@@ -89,6 +97,25 @@ func (p *ServerTimeouts) Detect(j journal.Journal) Finding {
 	return d.close("promised: who sends or reads too slowly, or nothing, is not waited for (head %v, request %v, "+
 		"idle %v, answer %v); seen: none of %d connections was open for longer", promises.ReadsHeadWithin,
 		promises.ReadsWithin, promises.IdlesWithin, promises.WritesWithin, seen)
+}
+
+// replicaEnds are when replicas first ended, or were told to.
+type replicaEnds map[string]journal.Instant
+
+func endsOf(j journal.Journal) replicaEnds {
+	ends := replicaEnds{}
+	for e := range j.Entries(journal.Signalled{}.Kind(), journal.Exited{}.Kind()) {
+		if _, known := ends[e.On]; !known {
+			ends[e.On] = e.At
+		}
+	}
+	return ends
+}
+
+// before says that a replica had ended by an instant, or was about to.
+func (r replicaEnds) before(replica string, at journal.Instant) bool {
+	end, ok := r[replica]
+	return ok && at.Add(cutWithin) >= end
 }
 
 // closes asks that connections of one manner were closed in time. Those that the

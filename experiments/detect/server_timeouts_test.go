@@ -116,6 +116,16 @@ func TestServerTimeoutsReopened(t *testing.T) {
 	}
 }
 
+// What ends with its replica says nothing of the server's patience.
+func TestServerTimeoutsOfOneThatEnds(t *testing.T) {
+	m := heldMade(of(journal.Silent, func(c *journal.Connection) { c.After = time.Second }))
+	m.at(4.12, "replica-1", journal.Exited{Code: 2})
+	wants(t, judged(t, "server_timeouts", m), Unknown, "25 connections ended with replica-1")
+	m = heldMade(nil)
+	m.at(4.12, "replica-2", journal.Exited{Code: 2})
+	wants(t, judged(t, "server_timeouts", m), Held, "")
+}
+
 func TestServerTimeoutsWithoutLarge(t *testing.T) {
 	m := heldMade(of(journal.SlowReader, notTried))
 	m.header.Routes = m.header.Routes[:2]
