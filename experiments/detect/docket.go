@@ -100,13 +100,20 @@ func orDefault[T comparable](v, def T) T {
 
 // valueOf prints the largest value of a quantity.
 func valueOf(all []journal.Quantity, name string) string {
-	largest := 0.0
+	return strconv.FormatFloat(largest(all, name), 'g', 4, 64)
+}
+
+// timeOf prints the largest value of a quantity of seconds.
+func timeOf(all []journal.Quantity, name string) string { return briefSeconds(largest(all, name)) }
+
+func largest(all []journal.Quantity, name string) float64 {
+	most := 0.0
 	for _, q := range all {
 		if q.Name == name {
-			largest = max(largest, q.Value)
+			most = max(most, q.Value)
 		}
 	}
-	return strconv.FormatFloat(largest, 'g', 4, 64)
+	return most
 }
 
 // samplesOf prints on how many observations quantities of a name rest.

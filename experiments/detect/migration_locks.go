@@ -66,11 +66,11 @@ func (m *MigrationLocks) Detect(j journal.Journal) Finding {
 		p.migrators(d, j, step, w)
 	}
 	return d.close("promised: a migration holds up nobody; seen: with %d rows, no statement of the service waited for "+
-		"a lock for more than %s s (bound %v), ACCESS EXCLUSIVE was held for %s s at most (bound %v), and the longest "+
-		"transaction that changed rows took %s s (bound %v)", rows,
-		valueOf(d.Quantities, "service_lock_wait_max"), p.WaitsWithin,
-		valueOf(d.Quantities, "access_exclusive_held_max"), p.HeldWithin,
-		valueOf(d.Quantities, "backfill_transaction_max"), p.BackfillWithin)
+		"a lock for more than %s (bound %v), ACCESS EXCLUSIVE was held for %s at most (bound %v), and the longest "+
+		"transaction that changed rows took %s (bound %v)", rows,
+		timeOf(d.Quantities, "service_lock_wait_max"), p.WaitsWithin,
+		timeOf(d.Quantities, "access_exclusive_held_max"), p.HeldWithin,
+		timeOf(d.Quantities, "backfill_transaction_max"), p.BackfillWithin)
 }
 
 // maxBlind is how long the lock watch may see nothing: half of the shortest

@@ -131,7 +131,7 @@ func TestMigrationLocks(t *testing.T) {
 		want  Outcome
 		texts []string
 	}{
-		"good": {migrated{}, Held, []string{"with 1000000 rows", "for more than 0.25 s"}},
+		"good": {migrated{}, Held, []string{"with 1000000 rows", "for more than 250ms"}},
 		"requests for something else": {migrated{request: func(_ int, r *journal.Request) {
 			r.Route = "pay"
 		}}, Unknown, []string{"0 requests that use db met the migration"}},

@@ -64,8 +64,8 @@ func (p *RollingRestart) Detect(j journal.Journal) Finding {
 		q.latency(d, j, r.window)
 	}
 	w := rolls[0].window
-	return d.close("all replicas were replaced between %v and %v: none of %s requests failed and the p99 was at most %s s",
-		w.From, w.To, samplesOf(d.Quantities, "failed"), valueOf(d.Quantities, "p99"))
+	return d.close("all replicas were replaced between %v and %v: none of %s requests failed and the p99 was at most %s",
+		w.From, w.To, samplesOf(d.Quantities, "failed"), timeOf(d.Quantities, "p99"))
 }
 
 // replaced asks that every replica was really stopped and started.

@@ -71,8 +71,8 @@ func (s *ShortTransactions) Detect(j journal.Journal) Finding {
 	for _, step := range steps {
 		p.judge(d, j, step, database)
 	}
-	return d.close("while %s was slow, no transaction of the service was idle for more than %s s (bound %v) in %s "+
-		"samples; %s requests waited for it", steps[0].Target, valueOf(d.Quantities, "idle_in_transaction_max"),
+	return d.close("while %s was slow, no transaction of the service was idle for more than %s (bound %v) in %s "+
+		"samples; %s requests waited for it", steps[0].Target, timeOf(d.Quantities, "idle_in_transaction_max"),
 		p.IdleWithin, samplesOf(d.Quantities, "idle_in_transaction_max"), valueOf(d.Quantities, "requests_slow"))
 }
 

@@ -36,7 +36,7 @@ func TestShortTransactions(t *testing.T) {
 		outcome    Outcome
 		reason     string
 	}{
-		"none":     {1.5, 0, nil, Held, "no transaction of the service was idle for more than 0 s"},
+		"none":     {1.5, 0, nil, Held, "no transaction of the service was idle for more than 0s"},
 		"short":    {1.5, 0.2, nil, Held, "50 requests waited"},
 		"around":   {1.5, 1.5, nil, Violated, "a transaction was idle for 1.26s"},
 		"between":  {1.5, 0.6, nil, Unknown, "less than 1s"},

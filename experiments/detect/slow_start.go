@@ -96,7 +96,7 @@ func (p *SlowStart) Detect(j journal.Journal) Finding {
 	}
 	q.served(d, j, starts)
 	return d.close("%d replica(s) started while a dependency was out lived on, were not ready before it was back, and "+
-		"were so at most %ss after, with no 5xx in %s requests", len(starts), valueOf(d.Quantities, "ready_after_repair"),
+		"were so at most %s after, with no 5xx in %s requests", len(starts), timeOf(d.Quantities, "ready_after_repair"),
 		samplesOf(d.Quantities, "errors_once_ready"))
 }
 
