@@ -84,8 +84,8 @@ not by hand. Any violation here is a false alarm: the reference service keeps it
 simulation are in [detectors.md](detectors.md).
 
 *Quiet*: no processes that take all they get, but up to four other trials (what a scheduler's idle class did was not
-looked at). *Busy*: two processes beside it took all they got of two cores, and mostly another trial went on as well. A
-try counts while its experiment is unchanged.
+looked at). *Busy*: two processes beside it took all they got of two cores, and mostly up to three other trials went on
+as well. A try counts while its experiment is unchanged.
 
 ## Experiments
 
