@@ -2,7 +2,6 @@ package detect
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -80,17 +79,7 @@ func (d *RetryBudget) Detect(j journal.Journal) Finding {
 		return f.unknown("of %d calls at %s in %v %d failed; at least %d must, and %s of them, before a budget is needed",
 			all, on, whole, failed, budgetBite, pct(budgetFailed))
 	}
-	return d.judge(f, callsOn(j, on, end, ties), on, end, answeredOf(j, on, end))
-}
-
-// answeredOf counts the requests to routes that use a dependency which somebody
-// was there to work on.
-func answeredOf(j journal.Journal, on string, s span) int {
-	routes, n := usersOf(j.Header(), on), 0
-	for r := range s.requests(j) {
-		n += one(!r.Dropped && waitedOn(r) && slices.Contains(routes, r.Route))
-	}
-	return n
+	return d.judge(f, callsOn(j, on, end, ties), on, end)
 }
 
 // step is the fault step that is judged, and its window.
@@ -147,7 +136,7 @@ func (c callsIn) perLogicalCall() (amplification float64, samples int, by string
 	return perRequest, c.asked, "calls a request"
 }
 
-func (d *RetryBudget) judge(f Finding, c callsIn, on string, s span, answered int) Finding {
+func (d *RetryBudget) judge(f Finding, c callsIn, on string, s span) Finding {
 	a, n, by := c.perLogicalCall()
 	if c.calls == 0 && c.asked > 0 {
 		a, n, by = 0, c.asked, "calls a request"
@@ -167,8 +156,8 @@ func (d *RetryBudget) judge(f Finding, c callsIn, on string, s span, answered in
 	case a > fail:
 		f.Evidence = c.evidence(1)
 		return f.violated("%s; bound retries as a share of all calls, or open a circuit breaker", said)
-	case c.asked > 0 && answered < d.MinSamples:
-		return f.unknown("%s; but only %d of them were answered, so that few calls show nothing", said, answered)
+	case c.asked > 0 && c.answered < d.MinSamples:
+		return f.unknown("%s; but only %d of them were answered, so that few calls show nothing", said, c.answered)
 	case a > most:
 		f.Remark = fmt.Sprintf("a retry budget would keep it below %.4g", most)
 	}

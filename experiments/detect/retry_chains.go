@@ -123,18 +123,20 @@ type callsIn struct {
 	// replays is how many arrivals were dropped as the transport's own.
 	replays int
 	// calls is how many arrived in the span, asked how many requests of routes
-	// that use the dependency were due in it; calm is their ratio before the
-	// first step. Zero: not known.
-	calls, asked int
-	calm         float64
-	until        journal.Instant // the last arrival in the whole journal
-	header       string          // in which the service would pass our request id on
+	// that use the dependency were due in it, answered those of them that somebody
+	// was there to work on; calm is the ratio of calls and asked before the first
+	// step. Zero: not known.
+	calls, asked, answered int
+	calm                   float64
+	until                  journal.Instant // the last arrival in the whole journal
+	header                 string          // in which the service would pass our request id on
 }
 
 // callsOn collects the chains at the named dependency.
 func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	all := arrivals(j, on)
-	out := callsIn{asked: askedOf(j, on, s), header: requestIDHeader(j.Header(), on)}
+	out := callsIn{header: requestIDHeader(j.Header(), on)}
+	out.asked, out.answered = askedOf(j, on, s)
 	for _, a := range all {
 		out.until = max(out.until, a.at)
 		if s.contains(a.at) {
@@ -262,7 +264,8 @@ func calmCalls(j journal.Journal, all []arrival) []arrival {
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(a arrival) bool { return !s.contains(a.at) })
+	calm, _ := split(all, func(a arrival) bool { return s.contains(a.at) })
+	return calm
 }
 
 func calmAsked(j journal.Journal, on string) int {
@@ -270,7 +273,8 @@ func calmAsked(j journal.Journal, on string) int {
 	if err != nil {
 		return 0
 	}
-	return askedOf(j, on, s)
+	asked, _ := askedOf(j, on, s)
+	return asked
 }
 
 // usersOf are the routes that the owner says use a dependency.
@@ -284,19 +288,20 @@ func usersOf(h journal.Header, on string) []string {
 	return out
 }
 
-// askedOf counts the requests sent to routes that use the dependency.
-func askedOf(j journal.Journal, on string, s span) int {
+// askedOf counts the requests sent to routes that use the dependency, and those
+// of them that somebody was there to work on.
+func askedOf(j journal.Journal, on string, s span) (asked, answered int) {
 	routes := usersOf(j.Header(), on)
 	if len(routes) == 0 {
-		return 0
+		return 0, 0
 	}
-	n := 0
 	for r := range s.requests(j) {
 		if !r.Dropped && slices.Contains(routes, r.Route) {
-			n++ // those that we hung up on have called the dependency, too
+			asked++ // those that we hung up on have called the dependency, too
+			answered += one(waitedOn(r))
 		}
 	}
-	return n
+	return asked, answered
 }
 
 // amplification is how many calls one request causes, relative to the calm
