@@ -134,7 +134,8 @@ func (l *ConnectionLeaks) compare(d *docket, j journal.Journal, first, last faul
 		return
 	}
 	sizes, now := before.sizes(), after.sizes()
-	asked, again := metBy(j, first.window), metBy(j, last.window)
+	asked, _ := requestsSent(j, first.window, first.Target)
+	again, _ := requestsSent(j, last.window, last.Target)
 	if len(sizes) < max(1, len(h.Replicas)/before.share) {
 		d.doubt("in the first census the connections of only %d replicas came to wait: send more concurrent requests",
 			len(sizes))
@@ -161,15 +162,6 @@ func (l *ConnectionLeaks) compare(d *docket, j journal.Journal, first, last faul
 				first.window.From, was, who, is, was-is)
 		}
 	}
-}
-
-// metBy counts the requests that were sent in a window.
-func metBy(j journal.Journal, w journal.Window) int {
-	n := 0
-	for r := range j.Requests(w) {
-		n += one(!r.Dropped)
-	}
-	return n
 }
 
 // sizes is the largest number of each group that waited in one sample.

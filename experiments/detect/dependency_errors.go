@@ -54,12 +54,10 @@ func unseenErrors(j journal.Journal, on string, w journal.Window) string {
 			return fmt.Sprintf("%s was not scraped after it", replica)
 		}
 	}
-	for r := range j.Requests(w) {
-		if !r.Dropped && mayUse(j.Header(), r.Route, on) {
-			return ""
-		}
+	if _, using := requestsSent(j, w, on); using == 0 {
+		return fmt.Sprintf("no request that uses %s was sent meanwhile", on)
 	}
-	return fmt.Sprintf("no request that uses %s was sent meanwhile", on)
+	return ""
 }
 
 // errorsTold is the largest number of errors of a dependency that one metric

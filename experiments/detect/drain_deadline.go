@@ -120,22 +120,6 @@ func (p *DrainDeadline) hanging(d *docket, j journal.Journal, s *stop) {
 	}
 }
 
-// sentTo says whether a request is known to have gone to a replica: there is no
-// other, or it belongs to a step on it.
-func sentTo(h journal.Header, r journal.Request, replica string) bool {
-	return len(h.Replicas) == 1 || slices.ContainsFunc(h.Method, func(s journal.PlannedStep) bool {
-		return s.Name == r.Attack && s.Target == replica
-	})
-}
-
-// sentDirectly says that a request did not go through the balancer: it belongs to a
-// step on a replica.
-func sentDirectly(h journal.Header, r journal.Request) bool {
-	return slices.ContainsFunc(h.Method, func(s journal.PlannedStep) bool {
-		return s.Name == r.Attack && slices.Contains(h.Replicas, s.Target)
-	})
-}
-
 // exit asks for an end within the grace period by the process itself. Which
 // code it gives is its own affair when it had to give a request up.
 func (p *DrainDeadline) exit(d *docket, s *stop) {

@@ -148,7 +148,7 @@ func (p *Drain) countLoad(j journal.Journal, s *stop) drainLoad {
 	var slow []journal.Request // answered badly, or not within our timeout
 	usual := false
 	for r := range j.Requests(journal.Window{To: end + 1}) {
-		if r.Attack == p.InFlight || r.Attack == p.Newcomers || r.Dropped || r.Canceled || sentDirectly(h, r) {
+		if r.Attack == p.InFlight || r.Attack == p.Newcomers || r.Dropped || r.Canceled || attackedBy(h, r.Attack) != "" {
 			continue
 		}
 		answered := r.Code != 0 || r.Err == journal.ErrTimeout

@@ -49,6 +49,33 @@ func hits(j journal.Journal, s span, attack string, routes []string) iter.Seq[jo
 	}
 }
 
+// sentTo says whether a request is known to have gone to a replica: there is no
+// other, or it belongs to a step on it.
+func sentTo(h journal.Header, r journal.Request, replica string) bool {
+	return len(h.Replicas) == 1 || attackedBy(h, r.Attack) == replica
+}
+
+// attackedBy is the replica that an attack was sent to; empty where it went through
+// the balancer.
+func attackedBy(h journal.Header, attack string) string {
+	for _, s := range h.Method {
+		if s.Name == attack && slices.Contains(h.Replicas, s.Target) {
+			return s.Target
+		}
+	}
+	return ""
+}
+
+// requestsSent counts the requests of all attacks that were sent in a window, and
+// those of them that use a dependency.
+func requestsSent(j journal.Journal, w journal.Window, on string) (n, using int) {
+	for r := range j.Requests(w) {
+		n += one(!r.Dropped)
+		using += one(!r.Dropped && mayUse(j.Header(), r.Route, on))
+	}
+	return n, using
+}
+
 // waitedOn says that somebody was there to work on a request: it was answered, or
 // its caller left.
 func waitedOn(r journal.Request) bool {

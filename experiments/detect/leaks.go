@@ -221,16 +221,6 @@ func pauseAfter(j journal.Journal, steps []journal.Step, s journal.Step) (journa
 	return w, w.To > w.From
 }
 
-// requestsSent counts the requests of all attacks that were sent in a window, and
-// those of them that use a dependency.
-func requestsSent(j journal.Journal, w journal.Window, on string) (n, using int) {
-	for r := range j.Requests(w) {
-		n += one(!r.Dropped)
-		using += one(!r.Dropped && mayUse(j.Header(), r.Route, on))
-	}
-	return n, using
-}
-
 // startedIn says when a replica was started again during the cycles.
 func startedIn(j journal.Journal, name string, cycles []leakCycle) (journal.Instant, bool) {
 	for e := range journal.Of[journal.Started](j) {

@@ -3,7 +3,6 @@ package detect
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -118,11 +117,7 @@ func askedIn(j journal.Journal, attack string) (c askedBy, ok bool) {
 			c.accepted++
 		}
 	}
-	for _, s := range j.Header().Method {
-		if s.Name == attack && slices.Contains(j.Header().Replicas, s.Target) {
-			c.replica = s.Target
-		}
-	}
+	c.replica = attackedBy(j.Header(), attack)
 	return c, ok
 }
 

@@ -99,7 +99,7 @@ func (p *RollingRestart) failures(d *docket, j journal.Journal, w journal.Window
 	words := tally{}
 	for r := range hits(j, span{windows: []journal.Window{{To: w.To.Add(afterExit)}}}, anyAttack, nil) {
 		switch {
-		case r.Done <= w.From || sentDirectly(j.Header(), r):
+		case r.Done <= w.From || attackedBy(j.Header(), r.Attack) != "":
 			continue
 		case r.Dropped:
 			dropped++
