@@ -33,21 +33,31 @@ func pollsBySending(j journal.Journal, endpoint string) []pollOf {
 	return all
 }
 
+// questions are those that a health endpoint of all replicas was asked in a run.
+type questions struct {
+	polls    []pollOf // by sending
+	replicas []string
+	down     map[string][]journal.Window // when a replica cannot be asked to answer
+}
+
+func questionsTo(j journal.Journal, endpoint string) questions {
+	return questions{pollsBySending(j, endpoint), j.Header().Replicas, downtimes(j, endpoint)}
+}
+
 // unaskedMost is the longest time without a question to a replica that is up: there
 // should be twenty or more in it.
 const unaskedMost = 2 * time.Second
 
 // unasked is for how long in some windows a replica that was up was not asked, at
 // the longest, and which.
-func unasked(j journal.Journal, endpoint string, windows []journal.Window) (gap time.Duration, replica string) {
-	down := downtimes(j, endpoint)
+func (q questions) unasked(windows []journal.Window) (gap time.Duration, replica string) {
 	asked := map[string][]journal.Instant{}
-	for _, q := range pollsBySending(j, endpoint) {
-		asked[q.On] = append(asked[q.On], q.At)
+	for _, p := range q.polls {
+		asked[p.On] = append(asked[p.On], p.At)
 	}
-	for _, r := range j.Header().Replicas {
+	for _, r := range q.replicas {
 		for _, w := range windows {
-			if g := longestGap(asked[r], w, down[r]); g > gap {
+			if g := longestGap(asked[r], w, q.down[r]); g > gap {
 				gap, replica = g, r
 			}
 		}
@@ -91,21 +101,19 @@ type health struct {
 	firstRefused, firstUnanswered, slowest Evidence
 }
 
-// healthIn collects the polls of an endpoint that were sent in the windows.
-// Polls of a replica that had been told to stop, or was not yet up again, say
-// nothing of its health and are left out.
-func healthIn(j journal.Journal, endpoint string, windows []journal.Window) health {
+// health collects the polls that were sent in the windows. Polls of a replica
+// that had been told to stop, or was not yet up again, say nothing of its health
+// and are left out.
+func (q questions) health(windows []journal.Window) health {
 	h := health{took: newLatencies()}
 	rows := map[string]int{}
-	down := downtimes(j, endpoint)
-	for _, q := range pollsBySending(j, endpoint) {
-		e, p := q.Entry, q.Poll
-		in := func(w journal.Window) bool { return w.Contains(e.At) }
-		if !slices.ContainsFunc(windows, in) || slices.ContainsFunc(down[e.On], in) {
+	for _, p := range q.polls {
+		in := func(w journal.Window) bool { return w.Contains(p.At) }
+		if !slices.ContainsFunc(windows, in) || slices.ContainsFunc(q.down[p.On], in) {
 			continue
 		}
 		h.polls++
-		h.count(e, p, rows)
+		h.count(p.Entry, p.Poll, rows)
 	}
 	return h
 }

@@ -48,13 +48,14 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 	if outcome, err := unpolled(j, journal.Liveness); err != nil {
 		return d.as(outcome, "%v", err)
 	}
-	h := healthIn(j, journal.Liveness, s.windows)
+	asked := questionsTo(j, journal.Liveness)
+	h := asked.health(s.windows)
 	d.add(bounded("liveness_failures", float64(h.refused), "1", "==", 0, h.polls),
 		measured("liveness_unanswered", float64(h.unanswered), "1", h.polls),
 		boundedTime("liveness_p99", h.took.at(0.99), within, h.took.count()))
 	d.point(h.firstRefused)
 	d.point(h.firstUnanswered)
-	if fault := p.usual(j); fault != "" {
+	if fault := p.usual(j, asked); fault != "" {
 		return d.unknown("liveness had failed before anything was broken: %s", fault)
 	}
 	p.alive(d, j, s)
@@ -68,7 +69,7 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 	case h.unanswered > 0:
 		d.note("%d of %d polls got no answer", h.unanswered, h.polls)
 	}
-	if gap, replica := unasked(j, journal.Liveness, s.windows); gap > unaskedMost {
+	if gap, replica := asked.unasked(s.windows); gap > unaskedMost {
 		d.doubt("%s was not asked for %v in %v, so that its liveness then is not known", replica, brief(gap), s)
 	}
 	if p99 := h.took.at(0.99); p99 > within {
@@ -84,12 +85,12 @@ func (p *Liveness) Detect(j journal.Journal) Finding {
 }
 
 // usual says in which way liveness failed before anything was broken.
-func (p *Liveness) usual(j journal.Journal) string {
+func (p *Liveness) usual(j journal.Journal, asked questions) string {
 	steady, err := steadySpan(j)
 	if err != nil || p.During == DuringSteady {
 		return ""
 	}
-	before := healthIn(j, journal.Liveness, steady.windows)
+	before := asked.health(steady.windows)
 	return before.fault()
 }
 

@@ -242,7 +242,7 @@ func (s *Shedding) liveness(d *docket, j journal.Journal, overloads []surge) {
 	for _, c := range overloads {
 		windows = append(windows, c.whole)
 	}
-	h := healthIn(j, journal.Liveness, windows)
+	h := questionsTo(j, journal.Liveness).health(windows)
 	if h.polls == 0 {
 		d.note("liveness was not polled, so whether it stayed 200 is not known")
 		return

@@ -270,11 +270,11 @@ func (p *Readiness) watch(j journal.Journal, begun journal.Instant, w, after jou
 	state, was := map[string]bool{}, map[string]bool{} // the last answer in the step, and before it
 	turned, back := map[string]journal.Instant{}, map[string]journal.Instant{}
 	polled := map[string]bool{}
-	down := downtimes(j, journal.Readiness)
-	for _, q := range pollsBySending(j, journal.Readiness) {
+	asked := questionsTo(j, journal.Readiness)
+	for _, q := range asked.polls {
 		e, poll := q.Entry, q.Poll
 		in := func(w journal.Window) bool { return w.Contains(e.At) }
-		if slices.ContainsFunc(down[e.On], in) {
+		if slices.ContainsFunc(asked.down[e.On], in) {
 			continue
 		}
 		ready := poll.Code == http.StatusOK
@@ -301,7 +301,7 @@ func (p *Readiness) watch(j journal.Journal, begun journal.Instant, w, after jou
 		}
 		switch {
 		case turned[r] == 0:
-			a.stayed(r, w, down[r])
+			a.stayed(r, w, asked.down[r])
 		case back[r] == 0:
 			a.turned, a.neverBack = max(a.turned, turned[r].Sub(w.From)), r
 		default:
@@ -379,7 +379,7 @@ func (p *Readiness) truth(d *docket, j journal.Journal) {
 		d.note("there was no steady state, so whether a ready replica serves is not known")
 		return
 	}
-	h := healthIn(j, journal.Readiness, steady.windows)
+	h := questionsTo(j, journal.Readiness).health(steady.windows)
 	c := countHits(j, steady, "", nil)
 	if c.sent < fewestBaseline || h.polls == 0 || h.refused+h.unanswered > 0 {
 		d.note("%d requests in the steady state do not tell whether a ready replica serves", c.sent)

@@ -146,7 +146,8 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	var since journal.Instant // when too few became ready; zero while enough are
 	var longest time.Duration
 	var worst journal.Entry
-	for _, q := range pollsBySending(j, journal.Readiness) {
+	asked := questionsTo(j, journal.Readiness)
+	for _, q := range asked.polls {
 		e, poll := q.Entry, q.Poll
 		if e.At >= w.To {
 			break
@@ -171,7 +172,7 @@ func (p *RollingRestart) capacity(d *docket, j journal.Journal, w journal.Window
 	}
 	d.add(boundedTime("capacity_dip", longest, p.Dip, polls))
 	outcome, _ := unpolled(j, journal.Readiness)
-	gap, unseen := unasked(j, journal.Readiness, []journal.Window{w})
+	gap, unseen := asked.unasked([]journal.Window{w})
 	switch {
 	case polls == 0 && outcome == NotApplicable:
 		d.note("the service has no readiness endpoint, so whether its capacity was kept up was not judged")
