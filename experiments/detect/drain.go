@@ -186,6 +186,36 @@ func (s *stop) exitWords() string {
 	return fmt.Sprintf("code %d", s.exit.Code)
 }
 
+// endedIn asks that the process ended within a time after the signal, by itself and
+// not by another signal of ours, and reports whether it did.
+func (s *stop) endedIn(d *docket, within time.Duration, signal string) bool {
+	if s.exited == 0 {
+		if lived := s.end.Sub(s.at); lived > within {
+			d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a "+
+				"deadline", within, signal, s.replica, brief(lived))
+		} else {
+			d.doubt("the journal ends %v after %s, before %s had ended", brief(lived), signal, s.replica)
+		}
+		return false
+	}
+	took := s.exited.Sub(s.at)
+	d.add(boundedTime("exit_after", took, within, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
+	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
+	switch killed := s.exit.Asked != "" && s.exit.Asked != signal; {
+	case killed && took < within:
+		d.doubt("we ended %s with %s after %v, before its %v were over", s.replica, s.exit.Asked, brief(took), within)
+	case killed:
+		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give "+
+			"Shutdown a context with a deadline", within, signal, s.replica, brief(took), s.exit.Asked)
+	case took > within:
+		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline", within, signal,
+			s.replica, brief(took))
+	default:
+		return true
+	}
+	return false
+}
+
 // judge holds one stop against the promises.
 func (p *Drain) judge(d *docket, j journal.Journal, s *stop) {
 	mode := j.Header().Promises.Drain
@@ -211,28 +241,8 @@ func (p *Drain) exit(d *docket, j journal.Journal, s *stop, mode string) {
 			break
 		}
 	}
-	if s.exited == 0 {
-		if s.end.Sub(s.at) > within {
-			d.against("promised to have ended %v after %s; %s was still there %v after it: give Shutdown a context with a "+
-				"deadline", within, p.Signal, s.replica, brief(s.end.Sub(s.at)))
-			return
-		}
-		d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)
-		return
-	}
-	took := s.exited.Sub(s.at)
-	d.add(boundedTime("exit_after", took, within, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
-	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
-	switch killed := s.exit.Asked != "" && s.exit.Asked != p.Signal; {
-	case killed && took < within:
-		d.doubt("we ended %s with %s after %v, before its %v were over", s.replica, s.exit.Asked, brief(took), within)
-	case killed:
-		d.against("promised to have ended %v after %s; %s had to be ended with %s after %v: give Shutdown a context with a "+
-			"deadline", within, p.Signal, s.replica, s.exit.Asked, brief(took))
-	case took > within:
-		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline", within, p.Signal,
-			s.replica, brief(took))
-	case s.exit.Code == 0:
+	switch {
+	case !s.endedIn(d, within, p.Signal), s.exit.Code == 0:
 	case mode == "":
 		d.note("%s ended with %s, not with code 0", s.replica, s.exitWords())
 	case s.exit.Signal != "":

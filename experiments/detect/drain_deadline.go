@@ -123,29 +123,7 @@ func (p *DrainDeadline) hanging(d *docket, j journal.Journal, s *stop) {
 // exit asks for an end within the grace period by the process itself. Which
 // code it gives is its own affair when it had to give a request up.
 func (p *DrainDeadline) exit(d *docket, s *stop) {
-	if s.exited == 0 {
-		if s.end.Sub(s.at) <= p.Grace {
-			d.doubt("the journal ends %v after %s, before %s had ended", brief(s.end.Sub(s.at)), p.Signal, s.replica)
-			return
-		}
-		d.against("promised to have ended %v after %s; %s was still there %v after it: give "+
-			"Shutdown a context with a deadline",
-			p.Grace, p.Signal, s.replica, brief(s.end.Sub(s.at)))
-		return
-	}
-	took := s.exited.Sub(s.at)
-	d.add(boundedTime("exit_after", took, p.Grace, 1), measured("exit_code", float64(s.exit.Code), "1", 1))
-	d.point(seen(s.exitEntry, "%s ended with %s", s.replica, s.exitWords()))
-	switch killed := s.exit.Asked != "" && s.exit.Asked != p.Signal; {
-	case killed && took < p.Grace:
-		d.doubt("we ended %s with %s after %v, before its %v were over", s.replica, s.exit.Asked, brief(took), p.Grace)
-	case killed:
-		d.against("promised to have ended %v after %s; %s was still there after %v and had to be ended with %s: give "+
-			"Shutdown a context with a deadline", p.Grace, p.Signal, s.replica, brief(took), s.exit.Asked)
-	case took > p.Grace:
-		d.against("promised to have ended %v after %s; %s took %v: give Shutdown a context with a deadline",
-			p.Grace, p.Signal, s.replica, brief(took))
-	case s.exit.Signal != "":
+	if s.endedIn(d, p.Grace, p.Signal) && s.exit.Signal != "" {
 		d.against("%s was ended by %s itself (signal %s): it has no handler for it", s.replica, p.Signal, s.exit.Signal)
 	}
 }
