@@ -151,7 +151,8 @@ func (x *matrix) write(t *testing.T) {
 		"told beside, and made again. *In containers*: the same in the docker " +
 		"environment, for the mutants that every run of the tests tries, and for those that show nowhere else. *Also " +
 		"violated*: what else was found in the same runs, and why. *Elsewhere*: other experiments that were tried with it, " +
-		"each once: a defect need not show there.\n\n" +
+		"each once, and which of them found what: a defect need not show there. [Below](#mutants--experiments) it is told " +
+		"cell by cell.\n\n" +
 		"| mutant | what is wrong with it | experiment | detector | caught | in containers | also violated | elsewhere |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
 	for _, m := range x.mutants {
@@ -161,6 +162,7 @@ func (x *matrix) write(t *testing.T) {
 			fmt.Fprintf(&b, "| %s | as above | %s | one of them | %s | — |\n", m.Name, name, x.own(m, name))
 		}
 	}
+	x.grid(&b)
 	b.WriteString("\n## The good service\n\nPassed / failed / inconclusive, on a quiet machine and beside two busy " +
 		"processes: the tries of [rates.md](rates.md), which tells more of them.\n\n" +
 		"| experiment | quiet | busy |\n|---|---|---|\n")
@@ -218,16 +220,17 @@ func (x *matrix) own(m mutant.Mutant, experiment string) string {
 }
 
 // elsewhere tells what experiments that are not a mutant's own found of it, which
-// found nothing, and which could not tell.
+// could not tell, and how many found nothing.
 func (x *matrix) elsewhere(m mutant.Mutant) string {
-	var found, missed, dark []string
+	var found, dark []string
+	missed := 0
 	for _, c := range x.of(m.Name) {
 		switch {
 		case slices.Contains(m.Experiments, c.Experiment):
 		case c.Outcome == experiments.Failed:
 			found = append(found, c.Experiment+" ("+strings.Join(c.Violated, ", ")+")")
 		case c.Outcome == experiments.Passed:
-			missed = append(missed, c.Experiment)
+			missed++
 		default:
 			dark = append(dark, c.Experiment)
 		}
@@ -236,10 +239,13 @@ func (x *matrix) elsewhere(m mutant.Mutant) string {
 	for _, part := range []struct {
 		says string
 		of   []string
-	}{{"found by ", found}, {"missed by ", missed}, {"inconclusive in ", dark}} {
+	}{{"found by ", found}, {"inconclusive in ", dark}} {
 		if slices.Sort(part.of); len(part.of) > 0 {
 			said = append(said, part.says+strings.Join(part.of, ", "))
 		}
+	}
+	if missed > 0 {
+		said = append(said, fmt.Sprintf("missed by %d", missed))
 	}
 	return dash(said)
 }
