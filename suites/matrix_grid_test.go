@@ -108,7 +108,10 @@ func TestGrid(t *testing.T) {
 		experiment string
 		want       rune
 	}{
-		{"crash", markCaught}, {"redis-down", markFound}, {"http-slow", markMissed}, {"overload", markDark},
+		{"crash", markCaught},
+		{"redis-down", markFound},
+		{"http-slow", markMissed},
+		{"overload", markDark},
 		{"failover", markNever},
 	} {
 		if got := x.mark(m, tt.experiment); got != tt.want {
