@@ -31,8 +31,8 @@ func newDoctor() *cobra.Command {
 		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
 redis-server, /proc, the limit on open files, for environment: docker a container
 engine and whether its kernel can disturb packets; and look for processes, folders,
-containers and networks that outlived their seatrial, and for images that seatrial
-built and that are a week old or nameless, which --reap removes. Trials that go on
+containers and networks that outlived their seatrial, and for images that
+seatrial built and that are a week old or nameless, which --reap removes. Trials that go on
 are left alone. A database of one's own that trials used is looked into with --database:
 what faults by SQL left there are schemas whose names begin with "seatrial-", and
 what trials made on that server databases and roles that begin with "seatrial_".
@@ -43,7 +43,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
   seatrial doctor --reap --database postgres://admin@127.0.0.1/orders`,
 		Args: exactly(cobra.NoArgs, "flags alone"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 			defer cancel()
 			checks := []check{
 				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(),
@@ -65,11 +65,15 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&reap, "reap", false, "remove what is left: processes, folders, containers, images, schemas")
+	cmd.Flags().BoolVar(&reap, "reap", false,
+		"remove what is left: processes, folders, containers, networks, images, schemas")
 	cmd.Flags().
 		StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd
 }
+
+// lookWithin bounds all looks together, each of which has a bound of its own.
+const lookWithin = 2 * time.Minute
 
 // check is the answer of one look at the machine.
 type check struct {
@@ -155,19 +159,21 @@ func checkTemp() check {
 	return check{name: "scratch", says: os.TempDir() + " can be written"}
 }
 
-// engineWithin bounds the look at the container engine, for which the agent's image
-// may have to be built.
-const engineWithin = 30 * time.Second
+// packetsWithin bounds the try whether packets can be disturbed, for which the agent's
+// image may have to be built.
+const packetsWithin = 30 * time.Second
 
 // checkEngine looks for a container engine, and has it try whether the packets of
 // a container can be disturbed.
 func checkEngine(ctx context.Context) check {
-	ctx, cancel := context.WithTimeout(ctx, engineWithin)
-	defer cancel()
 	c := check{name: "containers", says: "an engine answers, and can disturb packets"}
 	if err := docker.Available(ctx); err != nil {
 		c.warn, c.says = true, err.Error()
-	} else if err := docker.CheckPackets(ctx); err != nil {
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, packetsWithin)
+	defer cancel()
+	if err := docker.CheckPackets(ctx); err != nil {
 		c.warn, c.says = true, "an engine answers; faults of packets: "+err.Error()
 	}
 	return c

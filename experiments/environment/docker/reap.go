@@ -32,14 +32,23 @@ var _ = watcher.Register(cleaner, watcher.Cleaner{
 	},
 })
 
-// find lists all containers and networks of trials, and images that no trial
-// will use again. Where no engine answers there are none.
+// find lists what trials have in the engine. Where there is none, or it does not run,
+// nothing can be there that runs; of one that is silent that is not known.
 func find(ctx context.Context) ([]watcher.Leftover, error) {
 	g, err := connect(ctx)
+	if errors.Is(err, errSilent) {
+		return nil, fmt.Errorf("look for containers: %w", err)
+	}
 	if err != nil {
 		return nil, nil
 	}
 	defer g.client.Close()
+	return g.find(ctx)
+}
+
+// find lists all containers and networks of trials, and images that no trial will
+// use again.
+func (g *engine) find(ctx context.Context) ([]watcher.Leftover, error) {
 	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled(labelScratch, "")})
 	if err != nil {
 		return nil, err

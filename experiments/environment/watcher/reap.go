@@ -48,21 +48,19 @@ func find(ctx context.Context, parent string) ([]Leftover, error) {
 }
 
 // reap looks again after it has removed something: what was killed may have
-// been about to start something else.
+// been about to start something else. Where not all could be looked at, what was
+// found is removed all the same.
 func reap(ctx context.Context, parent string) ([]Leftover, error) {
 	var all []Leftover
 	makers := map[int]uint64{}
 	for range 10 {
-		found, err := find(ctx, parent)
-		if err != nil {
-			return all, err
-		}
+		found, unseen := find(ctx, parent)
 		for _, l := range found {
 			if !slices.Contains(all, l) {
 				all = append(all, l)
 			}
 		}
-		if err := reapAll(ctx, found, makers); err != nil || len(found) == 0 {
+		if err := joined(unseen, reapAll(ctx, found, makers)); err != nil || len(found) == 0 {
 			return all, joined(err, removeSegments(ctx, makers))
 		}
 	}

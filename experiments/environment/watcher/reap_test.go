@@ -1,9 +1,13 @@
 package watcher
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,5 +43,27 @@ func TestSegmentsOfTheLivingAreSpared(t *testing.T) {
 	}
 	if len(makers) != 0 {
 		t.Error("a living process is taken for a dead one")
+	}
+}
+
+// What was found is removed although something else could not be looked at.
+func TestReapWhatWasFound(t *testing.T) {
+	blind := errors.New("the engine has not answered")
+	cleaners["blind"] = Cleaner{Find: func(context.Context) ([]Leftover, error) { return nil, blind }}
+	defer delete(cleaners, "blind")
+	parent := t.TempDir()
+	dead := filepath.Join(parent, prefix+"dead")
+	owner := filepath.Join(dead, ownerFile)
+	long := time.Now().Add(-time.Hour)
+	err := errors.Join(os.Mkdir(dead, 0o700), os.WriteFile(owner, nil, 0o600), os.Chtimes(owner, long, long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := reap(t.Context(), parent)
+	if !errors.Is(err, blind) || !strings.Contains(describe(found, parent), "folder "+dead) {
+		t.Errorf("found %v: %v", found, err)
+	}
+	if _, err := os.Stat(dead); !os.IsNotExist(err) {
+		t.Error("the folder is still there:", err)
 	}
 }
