@@ -31,7 +31,7 @@ func newDoctor() *cobra.Command {
 		Long: `Check what a trial needs on this machine: go, PostgreSQL's server binaries,
 redis-server, /proc, the limit on open files, for environment: docker a container
 engine and whether its kernel can disturb packets; and look for processes, folders,
-containers and networks that outlived their seatrial, and for images that
+containers, volumes and networks that outlived their seatrial, and for images that
 seatrial built and that are a week old or nameless, which --reap removes. Trials that go on
 are left alone. A database of one's own that trials used is looked into with --database:
 what faults by SQL left there are schemas whose names begin with "seatrial-", and
@@ -66,7 +66,7 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 		},
 	}
 	cmd.Flags().BoolVar(&reap, "reap", false,
-		"remove what is left: processes, folders, containers, networks, images, schemas")
+		"remove what is left: processes, folders, containers, volumes, networks, images, schemas")
 	cmd.Flags().
 		StringArrayVar(&databases, "database", nil, "look into a PostgreSQL database, too, by an administrator's `URL`")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +76,11 @@ func plain(ctx context.Context, image string, opts ...testcontainers.ContainerCu
 
 // make makes a container from an order.
 func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.Lines) (*box, error) {
-	id, err := m(ctx, o.image, e.customize(o)...)
+	declared, err := e.engine.volumesOf(ctx, o.image)
+	if err != nil {
+		return nil, err
+	}
+	id, err := m(ctx, o.image, e.customize(o, declared)...)
 	if err != nil {
 		err = fmt.Errorf("make a container from %s: %w", o.image, err)
 	}
@@ -92,8 +97,9 @@ func (e *Environment) make(ctx context.Context, m maker, o order, lines *spawn.L
 	return b, nil
 }
 
-// customize is an order in testcontainers' words.
-func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
+// customize is an order in testcontainers' words; declared are the volumes that its
+// image asks for.
+func (e *Environment) customize(o order, declared []string) []testcontainers.ContainerCustomizer {
 	var host *container.HostConfig
 	// Testcontainers publishes what the image exposes where nothing is published.
 	publish := func(context.Context, testcontainers.ContainerRequest) error {
@@ -107,6 +113,7 @@ func (e *Environment) customize(o order) []testcontainers.ContainerCustomizer {
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
 			host = h
 			o.host(h)
+			mark(h, declared, e.labels())
 		}),
 		testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
 			PreCreates: []testcontainers.ContainerRequestHook{publish}, // after its own
@@ -192,6 +199,33 @@ func (o order) host(h *container.HostConfig) {
 	case o.files != nil:
 		h.Mounts = append(h.Mounts, mount.Mount{
 			Type: mount.TypeTmpfs, Target: shelf, TmpfsOptions: &mount.TmpfsOptions{Mode: 0o1777},
+		})
+	}
+}
+
+// mark has the container's volumes carry labels, those too that its image declares
+// and that the engine would make without any: they have no names, and where the
+// engine died between their container's end and theirs nothing else tells whose they
+// are. They go with the container all the same.
+func mark(h *container.HostConfig, declared []string, labels map[string]string) {
+	testcontainers.AddGenericLabels(labels)
+	taken := map[string]bool{}
+	for target := range h.Tmpfs {
+		taken[path.Clean(target)] = true
+	}
+	for i := range h.Mounts {
+		m := &h.Mounts[i]
+		taken[path.Clean(m.Target)] = true
+		if m.Type == mount.TypeVolume {
+			m.VolumeOptions = &mount.VolumeOptions{Labels: labels}
+		}
+	}
+	for _, target := range declared {
+		if taken[target] {
+			continue
+		}
+		h.Mounts = append(h.Mounts, mount.Mount{
+			Type: mount.TypeVolume, Target: target, VolumeOptions: &mount.VolumeOptions{Labels: labels},
 		})
 	}
 }

@@ -28,7 +28,7 @@ func gone(err error) bool {
 	return errdefs.IsNotFound(err) || errdefs.IsConflict(err) || errdefs.IsNotModified(err)
 }
 
-// label names what a trial's containers, networks and images carry.
+// label names what a trial's containers, volumes, networks and images carry.
 const (
 	labelScratch = "seatrial.scratch" // the scratch folder of the seatrial that made it
 	labelTrial   = "seatrial.trial"
@@ -44,7 +44,8 @@ func labelled(name, value string) client.Filters {
 	return make(client.Filters).Add("label", name)
 }
 
-// clear removes all containers and networks that carry a scratch folder's mark.
+// clear removes all containers, volumes and networks that carry a scratch folder's
+// mark. Volumes go with their containers, unless the engine died in between.
 func (g *engine) clear(ctx context.Context, scratch string) error {
 	marked := labelled(labelScratch, scratch)
 	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: marked})
@@ -54,6 +55,13 @@ func (g *engine) clear(ctx context.Context, scratch string) error {
 	var errs []error
 	for _, c := range found.Items {
 		errs = append(errs, g.remove(ctx, c.ID))
+	}
+	volumes, err := g.client.VolumeList(ctx, client.VolumeListOptions{Filters: marked})
+	if err != nil {
+		return errors.Join(append(errs, fmt.Errorf("list the trial's volumes: %w", err))...)
+	}
+	for _, v := range volumes.Items {
+		errs = append(errs, g.removeVolume(ctx, v.Name))
 	}
 	networks, err := g.client.NetworkList(ctx, client.NetworkListOptions{Filters: marked})
 	if err != nil {
@@ -69,6 +77,13 @@ func (g *engine) remove(ctx context.Context, id string) error {
 	_, err := g.client.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	if err != nil && !gone(err) {
 		return fmt.Errorf("remove container %.12s: %w", id, err)
+	}
+	return nil
+}
+
+func (g *engine) removeVolume(ctx context.Context, name string) error {
+	if _, err := g.client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{}); err != nil && !gone(err) {
+		return fmt.Errorf("remove volume %.12s: %w", name, err)
 	}
 	return nil
 }

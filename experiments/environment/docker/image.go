@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -88,6 +90,23 @@ func (g *engine) has(ctx context.Context, name string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("look for image %s: %w", name, err)
+}
+
+// volumesOf are the folders for which an image declares volumes, in order.
+func (g *engine) volumesOf(ctx context.Context, image string) ([]string, error) {
+	seen, err := g.client.ImageInspect(ctx, image)
+	if err != nil {
+		return nil, fmt.Errorf("look at image %s: %w", image, err)
+	}
+	if seen.Config == nil {
+		return nil, nil
+	}
+	var folders []string
+	for folder := range seen.Config.Volumes {
+		folders = append(folders, path.Clean("/"+folder))
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders), nil
 }
 
 func (g *engine) pull(ctx context.Context, name string) error {

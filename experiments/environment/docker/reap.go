@@ -46,8 +46,8 @@ func find(ctx context.Context) ([]watcher.Leftover, error) {
 	return g.find(ctx)
 }
 
-// find lists all containers and networks of trials, and images that no trial will
-// use again.
+// find lists all containers and networks of trials, volumes of theirs that have lost
+// their containers, and images that no trial will use again.
 func (g *engine) find(ctx context.Context) ([]watcher.Leftover, error) {
 	found, err := g.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled(labelScratch, "")})
 	if err != nil {
@@ -63,6 +63,15 @@ func (g *engine) find(ctx context.Context) ([]watcher.Leftover, error) {
 	}
 	for _, n := range networks.Items {
 		all = append(all, leftover("network "+n.Name, n.Labels))
+	}
+	volumes, err := g.client.VolumeList(ctx, client.VolumeListOptions{
+		Filters: labelled(labelScratch, "").Add("dangling", "true"),
+	})
+	if err != nil {
+		return all, err
+	}
+	for _, v := range volumes.Items {
+		all = append(all, leftover(fmt.Sprintf("volume %.12s", v.Name), v.Labels))
 	}
 	images, err := g.staleImages(ctx)
 	for _, i := range images {
