@@ -18,6 +18,10 @@ import (
 const cleaner = "docker"
 
 var _ = watcher.Register(cleaner, watcher.Cleaner{
+	Env: []string{
+		"DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION", // the client's
+		"HOME", "XDG_RUNTIME_DIR", ryukDisabled, // where testcontainers looks
+	},
 	Find: find,
 	Clear: func(ctx context.Context, scratch string) error {
 		g, err := connect(ctx)

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/seatrial/seatrial/experiments/environment"
+	"github.com/seatrial/seatrial/experiments/environment/watcher"
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
@@ -145,5 +147,24 @@ func TestLostVolume(t *testing.T) {
 	}
 	if n := left(t, e.scratch); n != 0 {
 		t.Errorf("%d things of it are left in the engine", n)
+	}
+}
+
+// TestWatcherFindsEngine has the watcher of a dead trial find the engine that the
+// trial had, which an environment variable names.
+func TestWatcherFindsEngine(t *testing.T) {
+	f := &fakeEngine{containers: []container.Summary{{ID: "c1"}}}
+	t.Setenv("DOCKER_HOST", listen(t, f))
+	t.Setenv(ryukDisabled, "true")
+	w, err := watcher.Start(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Use(cleaner)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"containers c1"}, f.removed); diff != "" {
+		t.Error(diff)
 	}
 }

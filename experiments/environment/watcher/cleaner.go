@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 // Cleaner knows what trials keep outside the processes and files of this
 // machine, such as containers, each marked with the trial's scratch folder.
 type Cleaner struct {
+	// Env names the environment variables by which it finds its way. A watcher has
+	// none of seatrial's own, and is told those when the cleaner is put to use.
+	Env []string
 	// Find lists what is there, whosever it is.
 	Find func(context.Context) ([]Leftover, error)
 	// Clear removes all that carries the mark of a scratch folder; with an empty
@@ -29,7 +33,15 @@ func Register(name string, c Cleaner) struct{} {
 }
 
 // Use has the named cleaner called when seatrial dies.
-func (w *Watcher) Use(cleaner string) error { return w.send(order{Op: "add", Cleaner: cleaner}) }
+func (w *Watcher) Use(cleaner string) error {
+	o := order{Op: "add", Cleaner: cleaner, Env: map[string]string{}}
+	for _, name := range cleaners[cleaner].Env {
+		if value, set := os.LookupEnv(name); set {
+			o.Env[name] = value
+		}
+	}
+	return w.send(o)
+}
 
 // clearWithin bounds what a cleaner may take.
 const clearWithin = 30 * time.Second
@@ -39,6 +51,9 @@ func (l *list) clean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), clearWithin)
 	defer cancel()
 	var err error
+	for name, value := range l.env {
+		err = joined(err, os.Setenv(name, value))
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.cleaners)) {
 		if c, ok := cleaners[name]; ok {
 			err = joined(err, c.Clear(ctx, l.scratch))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 )
 
 // list is what the watcher has been told.
@@ -14,12 +15,13 @@ type list struct {
 	paths     map[string]bool
 	shm       map[int]bool
 	cleaners  map[string]bool
+	env       map[string]string // that the cleaners need
 }
 
 func newList(scratch string) *list {
 	return &list{
 		scratch: scratch, processes: map[int]uint64{}, paths: map[string]bool{}, shm: map[int]bool{},
-		cleaners: map[string]bool{},
+		cleaners: map[string]bool{}, env: map[string]string{},
 	}
 }
 
@@ -34,6 +36,7 @@ func (l *list) apply(o order) {
 		delete(l.processes, o.PID)
 	case o.Cleaner != "":
 		l.cleaners[o.Cleaner] = true
+		maps.Copy(l.env, o.Env)
 	case o.Shm != 0 && add:
 		l.shm[o.Shm] = true
 	case o.Shm != 0:

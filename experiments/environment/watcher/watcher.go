@@ -49,8 +49,10 @@ type order struct {
 	// Shm is a System V shared memory segment, which a killed PostgreSQL
 	// leaves behind.
 	Shm int `json:"shm,omitempty"`
-	// Cleaner is the name of one to call at the end.
-	Cleaner string `json:"cleaner,omitempty"`
+	// Cleaner is the name of one to call at the end, with these environment
+	// variables.
+	Cleaner string            `json:"cleaner,omitempty"`
+	Env     map[string]string `json:"env,omitempty"`
 }
 
 // Watcher is a watcher at work, seen from seatrial.
