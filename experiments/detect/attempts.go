@@ -17,6 +17,12 @@ import (
 // violation. It holds only when enough logical calls failed, and enough of them
 // were given up while the fault still was in force: a service that never gives
 // up is not better for having been answered in the end.
+//
+// Calls for a request that its client sent more than once look like attempts of
+// one logical call. Their number divided by that of the sendings is what one had
+// at least, and too many of those are a violation; else they count as attempts
+// where there are no more than Max of all together, and are left out where there
+// are.
 type Attempts struct {
 	// Max is the most attempts. Zero: the promise max_attempts.
 	Max int `yaml:"max" json:"max,omitempty"`
@@ -61,15 +67,22 @@ func (d *Attempts) Detect(j journal.Journal) Finding {
 	if a := calls.amplification(); a > 0 {
 		f.Quantities = append(f.Quantities, measured("amplification", a, "1", calls.asked))
 	}
-	if calls.tied == "" {
+	if calls.tied == "" && len(calls.again) == 0 {
 		return d.byAmplification(f, calls, on, s, limit+warn)
 	}
 	return d.judge(f, calls, on, s, limit, warn)
 }
 
 // Enough is the finding on the calls so far: a call with too many attempts is
-// one for good, and otherwise it is unknown until enough calls were given up.
-func (d *Attempts) Enough(j journal.Journal, _ string) Finding { return d.Detect(j) }
+// one for good, unless clients try again, and otherwise it is unknown until
+// enough calls were given up.
+func (d *Attempts) Enough(j journal.Journal, _ string) Finding {
+	f := d.Detect(j)
+	if f.Outcome == Violated && clientsTryAgain(j) {
+		return f.unknown("clients try again, so that it is known at the end: %s", f.Reason)
+	}
+	return f
+}
 
 // limits are the most attempts, and how many more are only worth a remark.
 func (d *Attempts) limits(h journal.Header) (limit, warn int) {
@@ -93,43 +106,94 @@ func (d *Attempts) byAmplification(f Finding, c callsIn, on string, s span, most
 	return f.unknown("in %v %s", s, c.untied(on))
 }
 
-func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn int) Finding {
-	failed := failing(c.chains)
-	var worst chain
-	gaveUp := 0
-	lengths := tally{}
-	wait := max(gaveUpAfter, 2*longestWait(failed))
-	for _, ch := range failed {
-		lengths[fmt.Sprintf("%d attempts", len(ch))]++
-		if ch.gaveUp(c.until, wait) {
-			gaveUp++
-		}
-		if len(ch) > len(worst) {
-			worst = ch
+// attemptsSeen is what became of the logical calls that failed.
+type attemptsSeen struct {
+	failed  []chain
+	again   []sentAgain // whose calls are more than one may have, of all sendings
+	worst   chain
+	divided sentAgain // with the most calls of one sending, at least
+	gaveUp  int
+	lengths tally
+}
+
+func (c callsIn) attempts(limit int) attemptsSeen {
+	seen := attemptsSeen{failed: failing(c.chains), lengths: tally{}}
+	for _, a := range c.again {
+		switch {
+		case !a.chain[0].failed():
+		case len(a.chain) <= limit:
+			seen.failed = append(seen.failed, a.chain)
+		default:
+			seen.again = append(seen.again, a)
+			if seen.divided.chain == nil || a.least() > seen.divided.least() {
+				seen.divided = a
+			}
 		}
 	}
+	wait := max(gaveUpAfter, 2*longestWait(seen.failed))
+	for _, ch := range seen.failed {
+		seen.lengths[fmt.Sprintf("%d attempts", len(ch))]++
+		if ch.gaveUp(c.until, wait) {
+			seen.gaveUp++
+		}
+		if len(ch) > len(seen.worst) {
+			seen.worst = ch
+		}
+	}
+	return seen
+}
+
+// aside tells of the calls that are left out.
+func (a attemptsSeen) aside() string {
+	if len(a.again) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d more requests were sent up to %d times each, so that their clients' tries cannot be told "+
+		"from the service's attempts", len(a.again), mostSent(a.again))
+}
+
+func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn int) Finding {
+	seen := c.attempts(limit)
+	if a := seen.divided; a.chain != nil && a.least() > max(limit+warn, len(seen.worst)) {
+		return d.divided(f, c, a, on, s, limit, warn)
+	}
+	worst, failed := seen.worst, len(seen.failed)
 	f.Quantities = append(f.Quantities,
-		bounded("attempts_max", float64(len(worst)), "1", "<=", float64(limit+warn), len(failed)),
-		measured("given_up", float64(gaveUp), "1", len(failed)),
+		bounded("attempts_max", float64(len(worst)), "1", "<=", float64(limit+warn), failed),
+		measured("given_up", float64(seen.gaveUp), "1", failed),
 		measured("transport_replays", float64(c.replays), "1", c.calls))
 	for i, a := range worst[:min(len(worst), evidenceMost)] {
 		f.Evidence = append(f.Evidence, a.evidence("attempt %d of %d of one logical call", i+1, len(worst)))
 	}
 	said := fmt.Sprintf("promised: at most %d attempts of one call to %s; seen in %v: %d at most, over %d failed logical "+
-		"calls (%v), tied by %s", limit, on, s, len(worst), len(failed), lengths, c.tied)
+		"calls (%v), tied by %s%s", limit, on, s, len(worst), failed, seen.lengths, c.by.name, seen.aside())
 	switch {
 	case len(worst) > limit+warn:
 		return f.violated("%s; bound the attempts, those of nested clients together", said)
-	case len(failed) == 0:
+	case failed+len(seen.again) == 0:
 		return f.unknown("none of the %d calls at %s in %v failed, so nothing was tried again", c.calls, on, s)
-	case len(failed) < d.MinSamples:
+	case failed < d.MinSamples:
 		return f.unknown("%s; %d failed logical calls are needed", said, d.MinSamples)
-	case gaveUp < gaveUpLeast:
+	case seen.gaveUp < gaveUpLeast:
 		return f.unknown("%s; but only %d were given up while failing, and %d are needed to say that it gives up at all",
-			said, gaveUp, gaveUpLeast)
+			said, seen.gaveUp, gaveUpLeast)
 	case len(worst) > limit:
 		f.Remark = fmt.Sprintf("%d attempts are one more than the default of %d; state max_attempts if they are meant",
 			len(worst), limit)
 	}
 	return f.held("%s", said)
+}
+
+// divided is the finding on a request for which there were too many calls,
+// whichever of its sendings they were made for.
+func (d *Attempts) divided(f Finding, c callsIn, a sentAgain, on string, s span, limit, warn int) Finding {
+	f.Quantities = append(f.Quantities,
+		bounded("attempts_max", float64(a.least()), "1", "<=", float64(limit+warn), a.times),
+		measured("transport_replays", float64(c.replays), "1", c.calls))
+	for i, call := range a.chain[:min(len(a.chain), evidenceMost)] {
+		f.Evidence = append(f.Evidence, call.evidence("call %d of %d for one request", i+1, len(a.chain)))
+	}
+	return f.violated("promised: at most %d attempts of one call to %s; seen in %v: %d calls for a request that was sent "+
+		"%d times at most, so at least %d for one of them, tied by %s; bound the attempts, those of nested clients together",
+		limit, on, s, len(a.chain), a.times, a.least(), c.by.name)
 }

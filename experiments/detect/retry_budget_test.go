@@ -13,9 +13,14 @@ const stormTo = journal.Instant(19 * time.Second)
 // storm is a fault of 16 s in which every payment asks payments so often: the
 // attempts of the n-th logical call, zero for one that a breaker keeps back.
 func storm(attempts func(n int) int, edit ...func(*stubCalls)) *stubCalls {
+	return stormOf(nil, attempts, edit...)
+}
+
+// stormOf is a storm beside a load that is edited.
+func stormOf(hit func(i int, r *journal.Request), attempts func(n int) int, edit ...func(*stubCalls)) *stubCalls {
 	m := fixture()
 	step(m, 0, faultFrom, stormTo)
-	load(m, nil)
+	load(m, hit)
 	s := &stubCalls{Memory: m}
 	for _, e := range edit {
 		e(s)

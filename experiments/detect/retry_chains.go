@@ -76,21 +76,35 @@ type tie struct {
 	weak bool
 	// sure marks are ours: where a call carries one, the service passed it on.
 	sure bool
+	// ofHit marks belong to one request of a client's: the same for all calls that
+	// are made for it, and for no others.
+	ofHit bool
 	// apart also tells calls by their query and their body: one request makes
 	// several calls of the same sort.
 	apart bool
+	parts []tie // of a mixture, in the order in which they are looked for
+}
+
+// tellsHit says that a call's mark belongs to one request of a client's.
+func (t tie) tellsHit(run string, c journal.Call) bool {
+	for _, part := range t.parts {
+		if part.mark(run, c) != "" {
+			return part.ofHit
+		}
+	}
+	return t.ofHit
 }
 
 // byRequestID ties by the id that the load sends with every hit; ids that the
 // service makes up itself may differ from attempt to attempt.
-var byRequestID = tie{name: "the request id", sure: true, mark: func(run string, c journal.Call) string {
+var byRequestID = tie{name: "the request id", sure: true, ofHit: true, mark: func(run string, c journal.Call) string {
 	if run == "" || !strings.HasPrefix(c.RequestID, run+"-") {
 		return ""
 	}
 	return c.RequestID
 }}
 
-var byTrace = tie{name: "the trace id", mark: func(_ string, c journal.Call) string {
+var byTrace = tie{name: "the trace id", ofHit: true, mark: func(_ string, c journal.Call) string {
 	parts := strings.Split(c.Traceparent, "-")
 	if len(parts) < 4 || len(parts[1]) != 32 {
 		return ""
@@ -120,11 +134,14 @@ type callsIn struct {
 	tied   string // what tied them, for reasons; empty when nothing did
 	by     tie
 	chains []chain
+	// again are those whose request was sent more than once; they are not among
+	// chains.
+	again []sentAgain
 	// replays is how many arrivals were dropped as the transport's own.
 	replays int
-	// calls is how many arrived in the span, asked how many requests of routes
-	// that use the dependency were due in it, answered those of them that somebody
-	// was there to work on; calm is the ratio of calls and asked before the first
+	// calls is how many arrived in the span, asked how often requests of
+	// routes that use the dependency and were due in it were sent, answered how many
+	// of them somebody was there to work on; calm is the ratio of calls and asked before the first
 	// step. Zero: not known.
 	calls, asked, answered int
 	calm                   float64
@@ -147,16 +164,21 @@ func callsOn(j journal.Journal, on string, s span, order []tie) callsIn {
 	if n := calmAsked(j, on); n > 0 {
 		out.calm = float64(len(calm)) / float64(n)
 	}
-	run := j.Header().Run
+	out.tieUp(j.Header().Run, order, all, calm, s)
+	out.setAside(j)
+	return out
+}
+
+// tieUp ties the calls by the first mark that can be used, else by several.
+func (c *callsIn) tieUp(run string, order []tie, all, calm []arrival, s span) {
 	for _, t := range order {
-		if out.take(run, t, all, calm, s) {
-			return out
+		if c.take(run, t, all, calm, s) {
+			return
 		}
 	}
 	if t, ok := mixture(run, order, all, calm, s); ok {
-		out.take(run, t, all, calm, s)
+		c.take(run, t, all, calm, s)
 	}
-	return out
 }
 
 // take ties the calls by a mark; false when it cannot be used here.
@@ -220,7 +242,7 @@ func mixture(run string, order []tie, all, calm []arrival, s span) (tie, bool) {
 		}
 		return ""
 	}
-	return tie{name: strings.Join(names, " and "), mark: mark}, len(used) > 1
+	return tie{name: strings.Join(names, " and "), mark: mark, parts: used}, len(used) > 1
 }
 
 // split are the calls with something and those without it.
@@ -288,8 +310,8 @@ func usersOf(h journal.Header, on string) []string {
 	return out
 }
 
-// askedOf counts the requests sent to routes that use the dependency, and those
-// of them that somebody was there to work on.
+// askedOf counts how often requests were sent to routes that use the dependency,
+// and the requests that somebody was there to work on.
 func askedOf(j journal.Journal, on string, s span) (asked, answered int) {
 	routes := usersOf(j.Header(), on)
 	if len(routes) == 0 {
@@ -297,7 +319,7 @@ func askedOf(j journal.Journal, on string, s span) (asked, answered int) {
 	}
 	for r := range s.requests(j) {
 		if !r.Dropped && slices.Contains(routes, r.Route) {
-			asked++ // those that we hung up on have called the dependency, too
+			asked += max(r.Tries, 1) // those that we hung up on have called the dependency, too
 			answered += one(waitedOn(r))
 		}
 	}
@@ -449,6 +471,11 @@ func httpTarget(h journal.Header, on string) (string, error) {
 func (c callsIn) untied(on string) string {
 	if c.calls == 0 {
 		return fmt.Sprintf("no call arrived at %s", on)
+	}
+	if n := len(c.again); n > 0 {
+		return fmt.Sprintf("all %d logical calls at %s were made for requests that may have been sent up to %d times each, "+
+			"so that the tries of a client cannot be told from the service's own: send a load whose clients do not try again, "+
+			"with ids that the service passes on in %s", n, on, mostSent(c.again), c.header)
 	}
 	text := fmt.Sprintf("the %d calls at %s cannot be tied together: they carry neither our request id, nor a trace id, "+
 		"an idempotency key, or a body or path of their own, which tells one call of a request from another; have the "+

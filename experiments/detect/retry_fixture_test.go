@@ -18,10 +18,13 @@ type stubCalls struct {
 	answer func(logical, attempt int, c *journal.Call)
 }
 
-func newStubCalls(edit ...func(*journal.Header)) *stubCalls {
+func newStubCalls(edit ...func(*journal.Header)) *stubCalls { return newStubCallsFor(nil, edit...) }
+
+// newStubCallsFor has a load that is edited.
+func newStubCallsFor(hit func(i int, r *journal.Request), edit ...func(*journal.Header)) *stubCalls {
 	m := fixture(edit...)
 	step(m, 0, faultFrom, faultTo)
-	load(m, nil)
+	load(m, hit)
 	return &stubCalls{Memory: m}
 }
 
