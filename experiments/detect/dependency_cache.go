@@ -53,9 +53,9 @@ func hitOrMiss(s journal.Sample) (metric string, hit, counts bool) {
 
 // lookupsOf adds up what the metrics say of caches, by metric. Other series of a
 // metric (error, skipped) are look-ups that were no hits.
-func lookupsOf(g seriesGrowth) map[string]lookups {
+func lookupsOf(grown []journal.Sample) map[string]lookups {
 	all := map[string]lookups{}
-	for _, s := range g.list() {
+	for _, s := range grown {
 		if metric, hit, ok := hitOrMiss(s); ok {
 			l := all[metric]
 			if hit {
@@ -65,7 +65,7 @@ func lookupsOf(g seriesGrowth) map[string]lookups {
 			all[metric] = l
 		}
 	}
-	for _, s := range g.list() {
+	for _, s := range grown {
 		_, _, counted := hitOrMiss(s)
 		if l, ok := all[s.Name]; ok && !counted && s.Type == "counter" {
 			l.all += s.Value
@@ -73,6 +73,15 @@ func lookupsOf(g seriesGrowth) map[string]lookups {
 		}
 	}
 	return all
+}
+
+// of are the series of a dependency that others are of the kind of; all, where
+// there are none.
+func (p *DependencyMetrics) of(h journal.Header, dep journal.DependencyInfo, g seriesGrowth) []journal.Sample {
+	if len(siblings(h, dep)) == 0 {
+		return g.list()
+	}
+	return slices.DeleteFunc(g.list(), func(s journal.Sample) bool { return p.tieTo(h, s).owner != dep.Name })
 }
 
 // hits asks that the share of hits falls while a cache is gone. Not every Redis is
@@ -85,7 +94,7 @@ func (p *DependencyMetrics) hits(
 		d.doubt("%v", err)
 		return
 	}
-	was, is := lookupsOf(before), lookupsOf(then)
+	was, is := lookupsOf(p.of(j.Header(), dep, before)), lookupsOf(p.of(j.Header(), dep, then))
 	if len(was)+len(is) == 0 {
 		d.note("no metric tells how often %s has what is looked for; looked for %s", dep.Name, hitsLooked)
 		return

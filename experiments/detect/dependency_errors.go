@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,8 +10,12 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
-const errorsLooked = "a counter, or a histogram's count, that names the dependency or its kind and says error, fail " +
-	"or timeout in its name, or has a label such as outcome, status or code with a value that stands for one"
+// errorsLooked is what a dependency's count of errors is known by.
+func errorsLooked(h journal.Header, dep journal.DependencyInfo) string {
+	return "a counter, or a histogram's count, that " + cmp.Or(namesLooked(h, dep), "names the dependency or its kind") +
+		" and says error, fail or timeout in its name, or has a label such as outcome, status or code with a value that " +
+		"stands for one"
+}
 
 // failing holds the errors that the metrics count to those that a fault made.
 func (p *DependencyMetrics) failing(
@@ -21,28 +26,29 @@ func (p *DependencyMetrics) failing(
 		d.doubt("%v", err)
 		return
 	}
-	told, name, seen := p.errorsTold(j.Header(), dep, grown)
+	e := p.errorsTold(j.Header(), dep, grown)
 	made := 0
-	for e, c := range journal.Of[journal.Call](j) {
-		made += one(e.On == dep.Name && c.Fault != "" && (c.Status >= 500 || c.Status == 429))
+	for at, c := range journal.Of[journal.Call](j) {
+		made += one(at.On == dep.Name && c.Fault != "" && (c.Status >= 500 || c.Status == 429))
 	}
 	least := max(p.ErrorShare*float64(made), 1)
-	d.add(bounded("errors_told_"+dep.Name, told, "1", ">=", least, made))
+	d.add(bounded("errors_told_"+dep.Name, e.told, "1", ">=", least, made))
 	switch why := unseenErrors(j, dep.Name, w); {
-	case told < least && why != "":
+	case e.told < least && why != "":
 		d.doubt("how %s failed between %v and %v need not show in the metrics: %s", dep.Name, w.From, w.To, why)
-	case !seen && told == 0:
+	case !e.seen && e.told == 0:
 		d.against("promised: metrics tell which dependency fails; no metric counts errors of %s, while %s was in force on "+
-			"it (%v to %v); looked for %s", dep.Name, s.Action, w.From, w.To, errorsLooked)
-	case told == 0:
-		d.pointScrapes(j, w.To, func(s journal.Sample) bool { family, _ := countName(s); return family == name })
+			"it (%v to %v); looked for %s%s", dep.Name, s.Action, w.From, w.To, errorsLooked(j.Header(), dep),
+			vagueSaid(j.Header(), dep, e.vague))
+	case e.told == 0:
+		d.pointScrapes(j, w.To, func(s journal.Sample) bool { family, _ := countName(s); return family == e.name })
 		d.against("promised: metrics tell which dependency fails; %s counted no error of %s, while %s was in force on it "+
-			"(%v to %v): count every attempt by what became of it", name, dep.Name, s.Action, w.From, w.To)
-	case told < least:
+			"(%v to %v): count every attempt by what became of it", e.name, dep.Name, s.Action, w.From, w.To)
+	case e.told < least:
 		d.doubt("%s counted %.0f errors of %s, of %d attempts that were made to fail: it may count calls and not attempts, "+
-			"or not all of them", name, told, dep.Name, made)
+			"or not all of them", e.name, e.told, dep.Name, made)
 	default:
-		d.note("%s counted %.0f errors of %s, of which %d were answers that the fault made", name, told, dep.Name, made)
+		d.note("%s counted %.0f errors of %s, of which %d were answers that the fault made", e.name, e.told, dep.Name, made)
 	}
 }
 
@@ -60,30 +66,39 @@ func unseenErrors(j journal.Journal, on string, w journal.Window) string {
 	return ""
 }
 
-// errorsTold is the largest number of errors of a dependency that one metric
-// counts, its name, and whether there is any that might.
+// errorCount is the largest number of errors of a dependency that one metric
+// counts.
+type errorCount struct {
+	told  float64
+	name  string // the metric's
+	seen  bool   // there is one that might count them
+	vague string // one that may count them, or those of another of its kind
+}
+
 func (p *DependencyMetrics) errorsTold(
 	h journal.Header, dep journal.DependencyInfo, grown []journal.Sample,
-) (told float64, name string, seen bool) {
+) (out errorCount) {
 	requests, _, _ := durationFamily(grown)
 	sums := map[string]float64{}
 	for _, s := range grown {
 		family, counts := countName(s)
-		owner, strength := p.tieTo(h, s)
-		if !counts || family == requests || owner != dep.Name && strength != 1 ||
-			words(family, "retries", "retry", "http_server", "wait", "acquire") {
+		if !counts || family == requests || words(family, "retries", "retry", "http_server", "wait", "acquire") ||
+			!errorSeries(s) {
 			continue
 		}
-		if errorSeries(s) {
+		switch t := p.tieTo(h, s); {
+		case t.owner == dep.Name || t.may(h, dep):
 			sums[family] += s.Value
+		case t.vague(h, dep):
+			out.vague = family
 		}
 	}
 	for _, family := range slices.Sorted(maps.Keys(sums)) {
-		if seen = true; name == "" || sums[family] > told {
-			told, name = sums[family], family
+		if out.seen = true; out.name == "" || sums[family] > out.told {
+			out.told, out.name = sums[family], family
 		}
 	}
-	return told, name, seen
+	return out
 }
 
 // errorSeries says that a series counts errors, by its name or a label's value.

@@ -22,9 +22,10 @@ import (
 // is a histogram's or summary's sum and count; it is a dependency's where its
 // name or a label says the dependency's name, else where they say its kind (sql,
 // db, query, redis, cache…), else where the name says client, outbound, upstream,
-// dependency or external. The last may be any dependency's. The durations of the
-// requests that the service answers, of waiting for a pool and of the collector
-// are nobody's. Growth is taken between scrapes inside the steady state and
+// dependency or external. The last may be any dependency's that is the only one of
+// its kind: where there are two, a series must name the one, or it says nothing of
+// either. The durations of the requests that the service answers, of waiting for a
+// pool and of the collector are nobody's. Growth is taken between scrapes inside the steady state and
 // inside the fault, over all replicas; a series counts with FewestCalls in each.
 //
 // That others moved is held against the service only beyond 25 ms: less is the
@@ -65,8 +66,15 @@ func (p *DependencyMetrics) resolved() DependencyMetrics {
 	return q
 }
 
-const dependencyLooked = "a histogram or summary of durations that names the dependency or its kind in its name or " +
-	"in a label, or says client, outbound, upstream, dependency or external"
+// dependencyLooked is what a dependency's series of durations is known by.
+func dependencyLooked(h journal.Header, dep journal.DependencyInfo) string {
+	const looked = "a histogram or summary of durations that "
+	if names := namesLooked(h, dep); names != "" {
+		return looked + names
+	}
+	return looked + "names the dependency or its kind in its name or in a label, or says client, outbound, upstream, " +
+		"dependency or external"
+}
 
 // othersBearable is how far other dependencies' means may rise in any case.
 const othersBearable = 25 * time.Millisecond
@@ -134,64 +142,6 @@ func dependencyOf(h journal.Header, name string) (journal.DependencyInfo, bool) 
 	return journal.DependencyInfo{}, false
 }
 
-// kindWords are how metrics call dependencies of a kind.
-var kindWords = map[string][]string{
-	"postgres": {"sql", "db", "database", "postgres", "postgresql", "pg", "pgx", "pgxpool", "query", "queries"},
-	"redis":    {"redis", "cache", "rueidis"},
-	"http":     {"http_client", "client_http"},
-}
-
-// anyWords say that a series is some dependency's.
-var anyWords = []string{"client", "outbound", "outgoing", "upstream", "dependency", "downstream", "external", "remote"}
-
-// tieTo says how strongly a series belongs to a dependency: 3 by its name, 2 by
-// its kind where it is the only one of it, 1 where it is some dependency's, 0 not.
-func (p *DependencyMetrics) tieTo(h journal.Header, s journal.Sample) (owner string, strength int) {
-	text := []string{strings.ToLower(s.Name)}
-	for _, label := range slices.Sorted(maps.Keys(s.Labels)) {
-		if label != "le" && label != "quantile" {
-			text = append(text, strings.ToLower(label), strings.ToLower(s.Labels[label]))
-		}
-	}
-	says := func(word string) bool {
-		return slices.ContainsFunc(text, func(t string) bool { return hasToken(t, strings.ToLower(word)) })
-	}
-	kinds := map[string]int{}
-	for _, dep := range h.Dependencies {
-		kinds[dep.Kind]++
-		if says(dep.Name) || slices.ContainsFunc(p.Names[dep.Name], says) {
-			return dep.Name, 3
-		}
-	}
-	for _, dep := range h.Dependencies {
-		if kinds[dep.Kind] == 1 && slices.ContainsFunc(kindWords[dep.Kind], says) {
-			return dep.Name, 2
-		}
-	}
-	if slices.ContainsFunc(anyWords, says) {
-		return "", 1
-	}
-	return "", 0
-}
-
-// hasToken says that a text has a word between characters that are no letters
-// or digits: db is in "db_query" and not in "feedback".
-func hasToken(text, word string) bool {
-	for from := 0; ; {
-		i := strings.Index(text[from:], word)
-		if i < 0 || word == "" {
-			return false
-		}
-		start, end := from+i, from+i+len(word)
-		if (start == 0 || !alphanumeric(text[start-1])) && (end == len(text) || !alphanumeric(text[end])) {
-			return true
-		}
-		from = start + 1
-	}
-}
-
-func alphanumeric(b byte) bool { return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' }
-
 // meanOf is a series' mean duration within a growth, and how many it counted.
 func meanOf(g seriesGrowth, count journal.Sample) (mean time.Duration, n int) {
 	total := g.samples[count.Key()].Value
@@ -211,8 +161,7 @@ func (p *DependencyMetrics) durations(h journal.Header, g seriesGrowth) []journa
 	requests, _, _ := durationFamily(grown)
 	return slices.DeleteFunc(grown, func(s journal.Sample) bool {
 		family, counts := strings.CutSuffix(s.Name, "_count")
-		_, tied := p.tieTo(h, s)
-		return !counts || s.Type != "histogram" && s.Type != "summary" || family == requests || tied == 0 ||
+		return !counts || s.Type != "histogram" && s.Type != "summary" || family == requests || p.tieTo(h, s).strength == 0 ||
 			words(family, "wait", "acquire", "bytes", "size", "gc_") ||
 			words(family, "http_server", "server_request", "promhttp")
 	})
@@ -240,7 +189,8 @@ func (p *DependencyMetrics) slow(
 		boundedTime("others_rise", max(r.other.rise, 0), bound, r.other.calls))
 	switch {
 	case r.seen == 0:
-		d.against("no metric tells how long calls to %s take; looked for %s", dep.Name, dependencyLooked)
+		d.against("no metric tells how long calls to %s take; looked for %s", dep.Name,
+			dependencyLooked(j.Header(), dep)+vagueSaid(j.Header(), dep, r.vague))
 	case r.own.calls == 0:
 		d.doubt("no series of %s counted %d calls before and in the fault: send more requests that use it", dep.Name,
 			p.FewestCalls)
@@ -270,31 +220,32 @@ type rising struct {
 // riseOf are the largest rises of a dependency's series and of others'.
 type riseOf struct {
 	own, other rising
-	seen       int // series that may be the dependency's
+	seen       int    // series that may be the dependency's
+	vague      string // one that may be its or another's of its kind
 }
 
 func (p *DependencyMetrics) rises(
 	h journal.Header, dep journal.DependencyInfo, before, then seriesGrowth,
 ) (out riseOf) {
 	all := p.durations(h, then)
-	tied := slices.ContainsFunc(all, func(s journal.Sample) bool {
-		owner, _ := p.tieTo(h, s)
-		return owner == dep.Name
-	})
+	tied := slices.ContainsFunc(all, func(s journal.Sample) bool { return p.tieTo(h, s).owner == dep.Name })
 	for _, s := range all {
-		owner, strength := p.tieTo(h, s)
-		own := owner == dep.Name || strength == 1 && !tied
+		t := p.tieTo(h, s)
+		own := t.owner == dep.Name || t.may(h, dep) && !tied
 		out.seen += one(own)
+		if !own && t.vague(h, dep) {
+			out.vague = strings.TrimSuffix(s.Name, "_count")
+		}
 		was, calls := meanOf(before, s)
 		is, now := meanOf(then, s)
 		if calls < p.FewestCalls || now < p.FewestCalls {
 			continue
 		}
-		r := rising{seriesSaid(s), owner, is - was, now}
+		r := rising{seriesSaid(s), t.owner, is - was, now}
 		switch {
 		case own && (out.own.calls == 0 || r.rise > out.own.rise):
 			out.own = r
-		case !own && owner != "" && (out.other.calls == 0 || r.rise > out.other.rise):
+		case !own && t.owner != "" && (out.other.calls == 0 || r.rise > out.other.rise):
 			out.other = r
 		}
 	}

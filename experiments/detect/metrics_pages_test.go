@@ -114,7 +114,7 @@ func TestMetricsOfOtherServices(t *testing.T) {
 				g.samples[s.Key()] = s
 			}
 			for _, s := range (&DependencyMetrics{}).durations(h, g) {
-				switch owner, _ := (&DependencyMetrics{}).tieTo(h, s); owner {
+				switch (&DependencyMetrics{}).tieTo(h, s).owner {
 				case "postgres":
 					got.Database = s.Name
 				case "carrier":
