@@ -10,6 +10,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/subject"
+	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
 func TestRunMatches(t *testing.T) {
@@ -92,6 +93,19 @@ func TestNeeds(t *testing.T) {
 	err := s.near(time.Now().Add(time.Minute), true, all)
 	if err == nil || !strings.Contains(err.Error(), "needs 2m30s: run go test with -timeout 4m or more") {
 		t.Errorf("a minute is answered with: %v", err)
+	}
+}
+
+// TestUndecided writes out what a service that could not be started has printed.
+func TestUndecided(t *testing.T) {
+	s := &sea{subject: &subject.Subject{File: "/srv/seatrial.yaml"}, options: options{seed: 7}}
+	got := s.undecided(folder.Experiment{Name: "crash", Verdict: experiments.Verdict{
+		Outcome: experiments.Error, Reason: "it printed last: \x1b[31mred\nand more",
+	}})
+	want := "crash error: it printed last: \\x1b[31mred\nand more\n" +
+		"seed: 7; the same again: seatrial run crash -f /srv/seatrial.yaml --seed 7\n"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
 
@@ -96,7 +97,7 @@ func (s *sea) context(p *experiments.Plan, at types.CodeLocation) {
 		for _, x := range specsOf(p) {
 			ginkgo.It(x.text, at, ginkgo.Label(x.labels...), func() {
 				if failed != nil {
-					ginkgo.Fail(failed.Error())
+					ginkgo.Fail(report.CleanLines(failed.Error()))
 				}
 				s.judge(tried, x.kind)
 			})
@@ -109,12 +110,11 @@ func (s *sea) context(p *experiments.Plan, at types.CodeLocation) {
 // others could not be made.
 func (s *sea) judge(e folder.Experiment, kind string) {
 	if e.Verdict.Outcome == experiments.NotTried {
-		ginkgo.Skip(e.Verdict.Reason)
+		ginkgo.Skip(report.Clean(e.Verdict.Reason))
 	}
-	undecided := fmt.Sprintf("%s %s: %s\n%s", e.Name, e.Verdict.Outcome, e.Verdict.Reason, s.journal(e)+s.again(e))
 	if kind == "" {
 		if e.Verdict.Outcome != experiments.Passed && e.Verdict.Outcome != experiments.Failed {
-			ginkgo.Fail(undecided)
+			ginkgo.Fail(s.undecided(e))
 		}
 		return
 	}
@@ -136,8 +136,8 @@ func (s *sea) judge(e folder.Experiment, kind string) {
 	}
 	switch {
 	case len(found) == 0:
-		ginkgo.Fail(undecided)
+		ginkgo.Fail(s.undecided(e))
 	case len(applicable) == 0:
-		ginkgo.Skip(found[0].Reason)
+		ginkgo.Skip(report.Clean(found[0].Reason))
 	}
 }

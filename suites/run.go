@@ -19,6 +19,7 @@ import (
 	"github.com/seatrial/seatrial/experiments"
 	"github.com/seatrial/seatrial/experiments/detect"
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/trial"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
 )
@@ -62,7 +63,7 @@ func Run(t *testing.T, file string, opts ...Option) {
 		t.Run(s.plans[i].Name, func(t *testing.T) {
 			e, err := s.try(ctx, s.plans[i].Name)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatal(report.CleanLines(err.Error()))
 			}
 			s.check(t, e)
 		})
@@ -104,7 +105,7 @@ func runPattern() string {
 func (s *sea) check(t *testing.T, e folder.Experiment) {
 	t.Helper()
 	if e.Verdict.Outcome == experiments.NotTried {
-		t.Skip(e.Verdict.Reason)
+		t.Skip(report.Clean(e.Verdict.Reason))
 	}
 	for _, f := range e.Verdict.Findings {
 		t.Run(f.Detector, func(t *testing.T) {
@@ -112,14 +113,14 @@ func (s *sea) check(t *testing.T, e folder.Experiment) {
 			case detect.Held:
 				t.Log(explain(f))
 			case detect.NotApplicable:
-				t.Skip(f.Reason)
+				t.Skip(report.Clean(f.Reason))
 			default:
 				t.Error(explain(f) + s.journal(e))
 			}
 		})
 	}
 	if e.Verdict.Outcome != experiments.Passed {
-		t.Errorf("%s %s: %s\n%s", e.Name, e.Verdict.Outcome, e.Verdict.Reason, s.again(e))
+		t.Error(s.undecided(e))
 	}
 }
 
@@ -159,7 +160,7 @@ func Record(ctx context.Context, file, experiment string, opts ...Option) (journ
 		return nil, fmt.Errorf("record %s: %w", experiment, err)
 	}
 	if e.Verdict.Outcome == experiments.Error || len(e.Runs) == 0 {
-		return nil, fmt.Errorf("record %s: %s", experiment, e.Verdict.Reason)
+		return nil, fmt.Errorf("record %s: %s", experiment, report.CleanLines(e.Verdict.Reason))
 	}
 	return journal.Open(filepath.Join(s.dir(), filepath.FromSlash(e.Runs[len(e.Runs)-1])))
 }

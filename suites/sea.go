@@ -17,6 +17,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/environment"
 	"github.com/seatrial/seatrial/experiments/environment/backends"
 	"github.com/seatrial/seatrial/experiments/journal"
+	"github.com/seatrial/seatrial/experiments/report"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/experiments/trial"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -218,6 +219,13 @@ func (s *sea) journal(e folder.Experiment) string {
 		return ""
 	}
 	return "journal: " + filepath.Join(s.dir(), filepath.FromSlash(e.Runs[n-1]), journal.EntriesFile) + "\n"
+}
+
+// undecided says what came of an experiment that did not pass, or came to no verdict:
+// it may quote what the service printed.
+func (s *sea) undecided(e folder.Experiment) string {
+	return fmt.Sprintf("%s %s: %s\n%s", e.Name, e.Verdict.Outcome, report.CleanLines(e.Verdict.Reason),
+		s.journal(e)+s.again(e))
 }
 
 // again is the command that tries an experiment again from the same seed.

@@ -66,7 +66,7 @@ var changeMarks = map[history.Kind]string{
 
 func compare(w io.Writer, c history.Comparison) {
 	for _, line := range c.Circumstances {
-		fmt.Fprintf(w, "  %s\n", line)
+		fmt.Fprintf(w, "  %s\n", report.Clean(line))
 	}
 	counts := map[history.Kind]int{}
 	for _, change := range c.Changes {

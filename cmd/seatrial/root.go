@@ -57,24 +57,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return experiments.ExitPassed
 	case errors.As(err, &o):
 		return exitCodes[experiments.Outcome(o)]
+	}
+	fmt.Fprintf(stderr, "seatrial: %s\n", report.CleanLines(err.Error())) // it may quote what others wrote
+	switch {
 	case errors.As(err, &x):
-		fmt.Fprintf(stderr, "seatrial: %s\n", message(err))
 		return x.code
 	case strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(stderr, "seatrial: %s\n", message(err))
 		return experiments.ExitUsage
 	}
-	fmt.Fprintf(stderr, "seatrial: %s\n", message(err))
 	return experiments.ExitError
-}
-
-// message cleans each line of an error: it may quote what others wrote.
-func message(err error) string {
-	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
-	for i := range lines {
-		lines[i] = report.Clean(strings.ReplaceAll(lines[i], "\t", "    "))
-	}
-	return strings.Join(lines, "\n")
 }
 
 func newRoot() *cobra.Command {

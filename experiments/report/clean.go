@@ -36,6 +36,16 @@ func Clean(s string) string {
 	return b.String()
 }
 
+// CleanLines is Clean for a text of several lines, such as an error that shows where
+// a file is wrong: its lines stay, and what is indented by a tab is so by four spaces.
+func CleanLines(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i := range lines {
+		lines[i] = Clean(strings.ReplaceAll(lines[i], "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}
+
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -198,6 +198,13 @@ func TestScorecardHeldInPart(t *testing.T) {
 	}
 }
 
+func TestCleanLines(t *testing.T) {
+	got := CleanLines("seatrial.yaml:3:\n\tname: \x1b[2J\n")
+	if want := "seatrial.yaml:3:\n    name: \\x1b[2J"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain → ü 日本":      "plain → ü 日本",
