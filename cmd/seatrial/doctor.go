@@ -45,21 +45,23 @@ It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 			defer cancel()
-			checks := []check{
-				checkGo(ctx), checkPostgres(ctx), checkRedis(ctx), checkProc(), checkFiles(), checkTemp(),
-				checkEngine(ctx), checkLeftovers(ctx, reap),
-			}
-			for _, url := range databases {
-				checks = append(checks, checkDatabase(ctx, url, reap))
-			}
-			bad := 0
-			for _, c := range checks {
+			well := true
+			tell := func(c check) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %-12s %s\n", c.mark(), c.name, report.Clean(c.says))
-				if c.bad {
-					bad++
-				}
+				well = well && !c.bad
 			}
-			if bad > 0 {
+			tell(checkGo(ctx))
+			tell(checkPostgres(ctx))
+			tell(checkRedis(ctx))
+			tell(checkProc())
+			tell(checkFiles())
+			tell(checkTemp())
+			tell(checkEngine(ctx))
+			tell(checkLeftovers(ctx, reap))
+			for _, url := range databases {
+				tell(checkDatabase(ctx, url, reap))
+			}
+			if !well {
 				return &exitError{experiments.ExitError, errors.New("not all is well; see the lines marked with ✗")}
 			}
 			return nil

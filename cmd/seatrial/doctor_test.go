@@ -66,7 +66,7 @@ func TestReap(t *testing.T) {
 	beside := newYard(t)
 	beside.must(os.RemoveAll(beside.tmp))
 	beside.tmp = y.tmp
-	alive := beside.start("run", "dip", "--no-confirm")
+	alive := beside.start("run", "dip", "--attempts=1")
 	alive.until("dip/prices: steady")
 	living := y.scratchBesides(scratch)
 

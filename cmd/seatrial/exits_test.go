@@ -11,7 +11,7 @@ func TestExitCodes(t *testing.T) {
 	t.Run("passed", func(t *testing.T) {
 		y := clearly(t, func() (*yard, *voyage) {
 			y := newYard(t)
-			return y, y.run("run", "dip", "--no-confirm")
+			return y, y.run("run", "dip", "--attempts=1")
 		}, experiments.ExitPassed, "✓ passed", "PASSED: 1 passed")
 		y.reported(y.trial())
 	})
@@ -37,7 +37,7 @@ settle: 50ms
 expect:
   - success: {ratio: 0.9, during: fault}
 `)
-		y.run("run", "still", "--no-confirm").ended(experiments.ExitInconclusive, "? inconclusive")
+		y.run("run", "still", "--attempts=1").ended(experiments.ExitInconclusive, "? inconclusive")
 		y.reported(y.trial())
 	})
 }

@@ -131,7 +131,7 @@ func (s *shore) passes(entry string) {
 		return
 	}
 	y := s.yard(s.t, entry)
-	v := y.run("run", "dip", "--no-confirm")
+	v := y.run("run", "dip", "--attempts=1")
 	if code := v.wait(); code != experiments.ExitPassed && code != experiments.ExitInconclusive {
 		s.t.Errorf("exit code %d:\n%s%s", code, v.out.String(), v.errors.String())
 	}
@@ -141,7 +141,7 @@ func (s *shore) passes(entry string) {
 
 func (s *shore) interrupted(entry string, flags ...string) {
 	y := s.yard(s.t, entry)
-	v := y.start(append([]string{"run", "snared", "--no-confirm"}, flags...)...)
+	v := y.start(append([]string{"run", "snared", "--attempts=1"}, flags...)...)
 	v.until("in force: refused")
 	if len(s.left()) == 0 {
 		s.t.Error("nothing is on the server while the fault is in force")
@@ -153,7 +153,7 @@ func (s *shore) interrupted(entry string, flags ...string) {
 
 func (s *shore) killed(entry, leaves string) {
 	y := s.yard(s.t, entry)
-	v := y.start("run", "snared", "--no-confirm")
+	v := y.start("run", "snared", "--attempts=1")
 	v.until("in force: refused")
 	v.signal(syscall.SIGKILL)
 	v.ended(-1)

@@ -36,10 +36,10 @@ func TestFarShore(t *testing.T) {
 	s := newShore(t)
 	s.address = relayFrom(t, far, s.address)
 	const entry = "migrations: tables"
-	v := s.yard(t, entry).run("run", "snared", "--no-confirm")
+	v := s.yard(t, entry).run("run", "snared", "--attempts=1")
 	v.ended(experiments.ExitUsage,
 		"db: "+s.address+" is not on this machine; give --allow-target "+far+" when you mean it")
-	v = s.yard(t, entry).run("run", "snared", "--no-confirm", "--allow-target", "192.0.2.11")
+	v = s.yard(t, entry).run("run", "snared", "--attempts=1", "--allow-target", "192.0.2.11")
 	v.ended(experiments.ExitUsage, "give --allow-target "+far+" when you mean it")
 	if left := s.left(); len(left) > 0 {
 		t.Errorf("a trial that was refused has left %v", left)

@@ -135,7 +135,7 @@ func TestAPortInUse(t *testing.T) {
 func TestAFloodOfLog(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, ownEnv, "env: {MODE: flood, ", "rate: 200", "rate: 20")
-	v := y.run("run", "dip", "--no-confirm")
+	v := y.run("run", "dip", "--attempts=1")
 	if code := v.wait(); code == experiments.ExitError || code == experiments.ExitAborted {
 		t.Errorf("exit code %d:\n%s%s", code, v.out.String(), v.errors.String())
 	}
@@ -170,7 +170,7 @@ func TestAFullDisk(t *testing.T) {
 	runs := filepath.Join(y.dir, "runs")
 	y.must(os.Mkdir(runs, 0o700))
 	y.smallDisk(runs, "96k")
-	v := y.run("run", "dip", "--no-confirm")
+	v := y.run("run", "dip", "--attempts=1")
 	v.ended(experiments.ExitError, "the disk is full: write runs/", "no space left on device; free some of it, "+
 		"or name a folder on another one with --out")
 	printed := v.out.String()
@@ -186,7 +186,7 @@ func TestAFullScratchDisk(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	small := y.smallDisk(y.tmp, "64k")
-	v := y.run("run", "dip", "--no-confirm")
+	v := y.run("run", "dip", "--attempts=1")
 	v.ended(experiments.ExitError, "the disk is full: ", "no space left on device; free some of it, "+
 		"or set TMPDIR to a folder on another one")
 	y.must(unix.Unmount(small, 0))

@@ -121,7 +121,7 @@ func TestReaderGone(t *testing.T) {
 	r, w, err := os.Pipe()
 	y.must(err)
 	y.must(r.Close())
-	v := y.startInto(w, "run", "dip", "--no-confirm")
+	v := y.startInto(w, "run", "dip", "--attempts=1")
 	y.must(w.Close())
 	if code := v.wait(); code != experiments.ExitPassed && code != experiments.ExitInconclusive {
 		t.Errorf("exit code %d", code)
@@ -189,7 +189,7 @@ func TestKilled(t *testing.T) {
 		t.Run(fmt.Sprintf("%d after %v", round+1, wait.Round(time.Millisecond)), func(t *testing.T) {
 			t.Parallel()
 			y := newYard(t, changes...)
-			v := y.start("run", "dip", "--no-confirm")
+			v := y.start("run", "dip", "--attempts=1")
 			v.until("trial of tiny")
 			select {
 			case <-time.After(wait):

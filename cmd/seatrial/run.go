@@ -19,10 +19,9 @@ import (
 // runFlags are the flags of seatrial run.
 type runFlags struct {
 	choice
-	out       string
-	attempts  int
-	noConfirm bool
-	verbose   bool
+	out      string
+	attempts int
+	verbose  bool
 }
 
 func newRun() *cobra.Command {
@@ -62,16 +61,12 @@ bad file.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
 	flags.IntVar(&f.attempts, "attempts", 3, "`number` of times that an experiment is run at most, to confirm a verdict")
-	flags.BoolVar(&f.noConfirm, "no-confirm", false, "the same as --attempts 1")
 	f.allowFlag(cmd)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
 }
 
 func (f *runFlags) run(cmd *cobra.Command, names []string) error {
-	if f.noConfirm {
-		f.attempts = 1
-	}
 	if f.attempts < 1 {
 		return usage(fmt.Errorf("--attempts is %d; it must be 1 or more", f.attempts))
 	}

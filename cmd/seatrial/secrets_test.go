@@ -31,7 +31,7 @@ func TestSecretsAreNotWrittenOut(t *testing.T) {
 	)
 	const peer = "peer-0a1b2c3d4e"
 	y.env = []string{"SEA_TOKEN=" + token, "SEA_PEER=" + peer}
-	v := y.run("run", "dip", "--no-confirm", "-v")
+	v := y.run("run", "dip", "--attempts=1", "-v")
 	if code := v.wait(); code == experiments.ExitError || code == experiments.ExitUsage {
 		t.Errorf("exit code %d:\n%s%s", code, v.out.String(), v.errors.String())
 	}
