@@ -96,9 +96,9 @@ func (t *tally) merged() (detect.Finding, bool) {
 	return detect.Finding{}, false
 }
 
-// maxAttempts bounds a confirmation: one that was inconclusive, one that was
+// MaxAttempts bounds a confirmation: one that was inconclusive, one that was
 // violated, and one that says whether it stays so.
-const maxAttempts = 3
+const MaxAttempts = 3
 
 // Confirm reports whether another attempt is wanted: a violation of class
 // timing or rate has been seen once and was neither confirmed nor refuted, or
@@ -110,7 +110,7 @@ func Confirm(p Plan, attempts []journal.Journal) bool {
 }
 
 func (v *Verdict) unsettled() bool {
-	if v.Outcome != Inconclusive || len(v.Attempts) == 0 || len(v.Attempts) >= maxAttempts {
+	if v.Outcome != Inconclusive || len(v.Attempts) == 0 || len(v.Attempts) >= MaxAttempts {
 		return false
 	}
 	if len(v.Attempts) == 1 {

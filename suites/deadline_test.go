@@ -1,6 +1,8 @@
 package suites
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,6 +108,15 @@ func TestUndecided(t *testing.T) {
 		"seed: 7; the same again: seatrial run crash -f /srv/seatrial.yaml --seed 7\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAttemptsAreBounded(t *testing.T) {
+	for n, bad := range map[int]bool{0: true, 1: false, 3: false, 4: true} {
+		_, err := newSea("no-such.yaml", []Option{Attempts(n)})
+		if errors.Is(err, fs.ErrNotExist) == bad || bad && !strings.Contains(err.Error(), "it must be 1 to 3") {
+			t.Errorf("%d is answered with: %v", n, err)
+		}
 	}
 }
 

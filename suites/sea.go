@@ -50,8 +50,9 @@ func Label(labels ...string) Option {
 func Seed(seed uint64) Option { return func(o *options) { o.seed = seed } }
 
 // Attempts is how often an experiment is run at most before its verdict.
-// Default 3: a violation that rests on timing must be seen twice, and where two
-// runs do not agree a third decides.
+// Default 3, which is the most: a violation that rests on timing must be seen
+// twice, and where two runs do not agree a third decides. With 1 such a violation
+// is unknown.
 func Attempts(n int) Option { return func(o *options) { o.attempts = n } }
 
 // Out is the folder in which the trial's own is made. Default "runs" beside the
@@ -97,9 +98,13 @@ var reserved struct {
 }
 
 func newSea(file string, opts []Option) (*sea, error) {
-	o := options{attempts: 3}
+	o := options{attempts: experiments.MaxAttempts}
 	for _, option := range opts {
 		option(&o)
+	}
+	if o.attempts < 1 || o.attempts > experiments.MaxAttempts {
+		return nil, fmt.Errorf("try %s: %d attempts are asked for; it must be 1 to %d", file, o.attempts,
+			experiments.MaxAttempts)
 	}
 	if o.seed == 0 {
 		now := uint64(time.Now().UnixNano())

@@ -60,15 +60,17 @@ bad file.`,
 	f.flags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "runs", "`folder` that the trial's own folder is made in")
-	flags.IntVar(&f.attempts, "attempts", 3, "`number` of times that an experiment is run at most, to confirm a verdict")
+	flags.IntVar(&f.attempts, "attempts", experiments.MaxAttempts,
+		"`number` of times that an experiment is run at most, to confirm a verdict; 1 confirms nothing")
 	f.allowFlag(cmd)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the findings that held, too")
 	return cmd
 }
 
 func (f *runFlags) run(cmd *cobra.Command, names []string) error {
-	if f.attempts < 1 {
-		return usage(fmt.Errorf("--attempts is %d; it must be 1 or more", f.attempts))
+	if f.attempts < 1 || f.attempts > experiments.MaxAttempts {
+		return usage(fmt.Errorf("--attempts is %d; it must be 1 to %d, for a third decides where two do not agree",
+			f.attempts, experiments.MaxAttempts))
 	}
 	s, plans, err := f.chosen(names)
 	if err != nil {

@@ -127,7 +127,7 @@ func (c *Config) fill() {
 		c.Out = "runs"
 	}
 	if c.Attempts <= 0 {
-		c.Attempts = 3
+		c.Attempts = experiments.MaxAttempts
 	}
 }
 
