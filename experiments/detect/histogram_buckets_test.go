@@ -64,7 +64,7 @@ func TestHistogramBuckets(t *testing.T) {
 		{"just too coarse", []float64{.199, .5, 1}, 40, always(0.25), nothing, Violated, "put bounds"},
 		{
 			"another scope", fineBounds, 40, func(int) (float64, float64) { return 0.3, 0.02 }, nothing, Violated,
-			"callers of create saw a p50 of 300ms; http_request_duration_seconds says",
+			"from its bucket of 10ms to 50ms, where that p50 is not: measure from a request's arrival",
 		},
 		{"1 % above the last bound", fineBounds, 40, func(i int) (float64, float64) {
 			if i%50 == 0 { // 4 of 200, and 200 health polls
