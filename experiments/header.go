@@ -37,6 +37,7 @@ func (p *Plan) Header(r RunInfo) journal.Header {
 		Dependencies: []journal.DependencyInfo{}, Method: []journal.PlannedStep{},
 		Routes: p.routes(), Promises: p.Subject.Promises, Defaults: p.Subject.Defaults,
 		LoadFrom: r.LoadFrom, LoadFor: p.LoadFor(), Rate: p.Rate, Balancer: p.Subject.Service.Balancer.Mode,
+		TraceFormat: journal.TraceFormat(p.Subject.Traffic.Trace),
 	}
 	h.Endpoints = endpoints(p.Subject.Service)
 	for _, d := range p.Subject.Dependencies {

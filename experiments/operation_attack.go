@@ -61,7 +61,8 @@ type Attack struct {
 	// Strange gives each hit a path, an id, a method or a host that nobody has
 	// heard of, and a query and a user agent of its own.
 	Strange bool `yaml:"strange" json:"strange,omitempty"`
-	// BrokenTrace sends a traceparent with each hit that is not valid.
+	// BrokenTrace sends a traceparent with each hit that is not valid, or a header
+	// of the format that traffic.trace names.
 	BrokenTrace bool `yaml:"broken_trace" json:"broken_trace,omitempty"`
 
 	step   string // set by the plan

@@ -65,6 +65,10 @@ func TestNewPlan(t *testing.T) {
 	if h.Routes[0].Weight < 0.33 || h.Routes[0].Weight > 0.34 || !h.Routes[0].Write {
 		t.Errorf("route %+v", h.Routes[0])
 	}
+	p.Subject.Traffic.Trace = string(journal.TraceB3)
+	if h := p.Header(RunInfo{}); h.TraceFormat != journal.TraceB3 {
+		t.Errorf("traces are known as %q", h.TraceFormat)
+	}
 }
 
 func golden(t *testing.T, path, got string) {

@@ -71,6 +71,7 @@ func compile(t Traffic, seed uint64) (*compiler, []*Misplaced) {
 		traffic: &traffic{
 			seed: seed, store: shared, templates: newTemplates(shared), timeout: t.Timeout,
 			idHeader: http.CanonicalHeaderKey(cmp.Or(t.RequestID, journal.RequestIDHeader)),
+			trace:    journal.TraceFormat(cmp.Or(t.Trace, string(journal.TraceW3C))),
 		},
 		common: t.Headers,
 		names:  map[string]bool{},

@@ -221,13 +221,14 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 		req.Host = host
 		delete(t.Header, "Host")
 	}
-	sent := journal.Trace(e.runID, e.name, h.seq)
-	values := [2]string{journal.RequestID(e.runID, e.name, h.seq), sent.Traceparent()}
-	if e.client.BrokenTrace {
-		values[1] = brokenTrace(sent, h.seq)
-	}
+	values := [2]string{journal.RequestID(e.runID, e.name, h.seq)}
 	t.Header[e.source.idHeader] = values[0:1:1]
-	t.Header["Traceparent"] = values[1:2:2]
+	if e.source.trace == journal.TraceW3C && !e.client.BrokenTrace {
+		values[1] = journal.Trace(e.runID, e.name, h.seq).Traceparent()
+		t.Header["Traceparent"] = values[1:2:2]
+	} else {
+		e.setTrace(t.Header, h)
+	}
 	maps.Copy(t.Header, e.client.Header)
 	if e.client.ForwardedFor {
 		t.Header["X-Forwarded-For"] = []string{forwardedFor(h.seq)}
@@ -236,6 +237,17 @@ func (e *engine) request(ctx context.Context, t Target, h hit) (*http.Request, e
 		strangely(req, h.seq)
 	}
 	return req, nil
+}
+
+// setTrace begins a trace in the traffic's format, or in a way that is not valid.
+func (e *engine) setTrace(header http.Header, h hit) {
+	format := e.source.trace
+	trace, span := format.Digits(format.Trace(e.runID, e.name, h.seq))
+	if e.client.BrokenTrace {
+		breakTrace(header, format, trace, span, h.seq)
+		return
+	}
+	format.Set(header, trace, span)
 }
 
 // forwardedFor is an address for a hit's number, another one for each of

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"github.com/seatrial/seatrial/experiments/journal"
 )
 
 // Source yields the targets of hits: compiled traffic, or a part of it. All
@@ -36,6 +38,7 @@ type traffic struct {
 	secretNames []string
 	timeout     time.Duration // of one request of the setup
 	idHeader    string        // in which each request's id is sent; canonical
+	trace       journal.TraceFormat
 }
 
 // request is one compiled kind of request.

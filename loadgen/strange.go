@@ -34,12 +34,33 @@ func strangely(req *http.Request, seq uint64) {
 	req.Header["User-Agent"] = []string{word}
 }
 
-// brokenTrace is a traceparent that W3C Trace Context calls invalid, in one of
-// six ways by the hit's number; as far as there is room in it, it holds the
+// breakTrace sets a trace's header that its format calls invalid, in one of
+// several ways by the hit's number; as far as there is room in it, it holds the
 // trace id that the hit would have had.
-func brokenTrace(sent journal.TraceContext, seq uint64) string {
-	good := sent.Traceparent()
-	version, trace, span, flags := good[:2], good[3:35], good[36:52], good[53:]
+func breakTrace(header http.Header, format journal.TraceFormat, trace, span string, seq uint64) {
+	if format == journal.TraceW3C {
+		header["Traceparent"] = []string{brokenTraceparent(trace, span, seq)}
+		return
+	}
+	switch seq % 5 {
+	case 0:
+		trace = strings.Repeat("0", len(trace))
+	case 1:
+		span = strings.Repeat("0", len(span))
+	case 2:
+		trace = trace[:len(trace)-1] + "g"
+	case 3:
+		trace = strings.Repeat(trace, 3)
+	default:
+		trace = "no id but " + trace
+	}
+	format.Set(header, trace, span)
+}
+
+// brokenTraceparent is a traceparent that W3C Trace Context calls invalid, in one
+// of six ways.
+func brokenTraceparent(trace, span string, seq uint64) string {
+	version := "00"
 	switch seq % 6 {
 	case 0:
 		version = "ff"
@@ -54,5 +75,5 @@ func brokenTrace(sent journal.TraceContext, seq uint64) string {
 	default:
 		return "not a traceparent but " + trace
 	}
-	return strings.Join([]string{version, trace, span, flags}, "-")
+	return strings.Join([]string{version, trace, span, "01"}, "-")
 }

@@ -65,3 +65,44 @@ func TestStrangeAttack(t *testing.T) {
 		}
 	}
 }
+
+// Each hit begins a trace of its own in the format of the traffic, or in none.
+func TestTraceFormats(t *testing.T) {
+	for _, name := range journal.TraceFormats() {
+		for _, broken := range []bool{false, true} {
+			format, h := journal.TraceFormat(name), journal.Header{Run: "r", TraceFormat: journal.TraceFormat(name)}
+			var mu sync.Mutex
+			texts, traces := map[string]bool{}, map[journal.TraceContext]bool{}
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				var c journal.Call
+				c.TakeTrace(r.Header.Get)
+				mu.Lock()
+				defer mu.Unlock()
+				texts[c.TraceText(format)] = true
+				if context, ok := c.TraceContext(format); ok {
+					traces[context] = true
+				}
+				if len(r.Header.Values(format.Header())) != 1 || name != string(journal.TraceW3C) && c.Traceparent != "" {
+					t.Errorf("%s is sent as %v", name, r.Header)
+				}
+			}))
+			source, err := Compile(Traffic{Trace: name, Requests: []Request{{Name: "get", Path: "/"}}}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Attack{
+				Name: "load", RunID: "r", Pacer: Count(30, 0), Source: source, BaseURL: server.URL, BrokenTrace: broken,
+			}.Run(t.Context(), journal.NewMemory(h))
+			server.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]int{false: 30}[broken]; len(traces) != want || texts[""] {
+				t.Errorf("%s, broken %v: traces %v of texts %v", name, broken, traces, texts)
+			}
+			if !broken && !traces[h.HitTrace("load", 7)] {
+				t.Errorf("%s: the trace of a hit did not arrive", name)
+			}
+		}
+	}
+}

@@ -22,6 +22,11 @@ type Traffic struct {
 	// X-Request-Id. What the service passes on in calls to an http dependency is
 	// named there.
 	RequestID string `yaml:"request_id" json:"request_id,omitempty"`
+	// Trace is the format of the headers in which each request begins a trace, by
+	// its name in OTEL_PROPAGATORS: tracecontext (the W3C traceparent), b3 (in one
+	// header), b3multi (X-B3-TraceId) or jaeger (uber-trace-id). In calls to an http
+	// dependency all of them are read. Default tracecontext.
+	Trace string `yaml:"trace" json:"trace,omitempty"`
 	// Setup is done once, in order, before any load: log in, seed.
 	Setup []Request `yaml:"setup" json:"setup,omitempty"`
 	// Requests are drawn by weight.

@@ -102,10 +102,16 @@ func TestChainsAreTiedBy(t *testing.T) {
 	}{
 		{"request id", passOn, "the request id"},
 		{"an id of the service's own, a trace", func(l, a int, c *journal.Call) {
-			c.RequestID, c.Traceparent = fmt.Sprint(l, a), "00-"+hexOf(l)+"-"+hexOf(a)[:16]+"-01"
+			c.RequestID, c.Traceparent = fmt.Sprint(l, a), parentOf(l, a)
+		}, "the trace id"},
+		{"a trace in b3", func(l, a int, c *journal.Call) {
+			c.B3 = parentOf(l, a)[19:52]
+		}, "the trace id"},
+		{"a trace of Jaeger's", func(l, a int, c *journal.Call) {
+			c.UberTraceID = fmt.Sprintf("%x:%x:0:1", l+1, a+1)
 		}, "the trace id"},
 		{"a trace for each attempt, a key", func(l, a int, c *journal.Call) {
-			c.Traceparent, c.IdempotencyKey = "00-"+hexOf(10*l+a)+"-"+hexOf(a)[:16]+"-01", strconv.Itoa(l)
+			c.Traceparent, c.IdempotencyKey = parentOf(10*l+a, a), strconv.Itoa(l)
 		}, "the idempotency key"},
 		{"a key for each attempt, a body", func(l, a int, c *journal.Call) {
 			c.IdempotencyKey, c.BodyHash = fmt.Sprint(l, "/", a), strconv.Itoa(l)
@@ -133,7 +139,7 @@ func TestChainsAreTiedBy(t *testing.T) {
 		}, "the idempotency key"},
 		{"a trace here, paths of their own there", func(l, a int, c *journal.Call) {
 			if l%3 == 0 {
-				c.Traceparent = "00-" + hexOf(l) + "-" + hexOf(a)[:16] + "-01"
+				c.Traceparent = parentOf(l, a)
 				return
 			}
 			c.Path = "/charge/" + strconv.Itoa(l)

@@ -193,7 +193,7 @@ func (m *metBoth) add(run string, r journal.Request, waited, within, slack time.
 // arrivedFor is when a call of a request first arrived at the second dependency
 // while that hung.
 func (m *nestedMeasure) arrivedFor(j journal.Journal) *carried[journal.Instant] {
-	first := newCarried[journal.Instant](j.Header().Run)
+	first := newCarried[journal.Instant](j.Header())
 	for _, a := range arrivals(j, m.over.second.Target) {
 		if !m.over.second.window.Contains(a.at) {
 			continue

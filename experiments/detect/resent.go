@@ -83,7 +83,7 @@ type resending struct {
 
 func resendsOf(j journal.Journal, t tie, chains []chain) *resends {
 	r := &resends{run: j.Header().Run, tie: t, keys: map[string]int{}}
-	r.hits = newCarried[int](r.run)
+	r.hits = newCarried[int](j.Header())
 	for _, c := range chains {
 		r.hits.by(c[0].call)
 		r.keys[c[0].call.IdempotencyKey] = 0

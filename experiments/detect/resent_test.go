@@ -45,7 +45,7 @@ func TestAttemptsOfClientsThatTryAgain(t *testing.T) {
 		sent.Span[0] ^= byte(a + 1)
 		c.Traceparent = sent.Traceparent()
 	}
-	byOwnTrace := func(l, a int, c *journal.Call) { c.Traceparent = "00-" + hexOf(l+1) + "-" + hexOf(a + 1)[16:] + "-01" }
+	byOwnTrace := func(l, a int, c *journal.Call) { c.Traceparent = parentOf(l, a) }
 	byBodyOf := func(l, _ int, c *journal.Call) { c.BodyHash = strconv.Itoa(l) }
 	for _, tt := range []struct {
 		name            string

@@ -105,11 +105,11 @@ var byRequestID = tie{name: "the request id", sure: true, ofHit: true, mark: fun
 }}
 
 var byTrace = tie{name: "the trace id", ofHit: true, mark: func(_ string, c journal.Call) string {
-	parts := strings.Split(c.Traceparent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 {
+	context, ok := c.TraceContext("")
+	if !ok {
 		return ""
 	}
-	return parts[1]
+	return string(context.Trace[:])
 }}
 
 var byKey = tie{name: "the idempotency key", mark: func(_ string, c journal.Call) string {

@@ -86,4 +86,5 @@ func constantGaps(n int, gap time.Duration) []time.Duration {
 	return out
 }
 
-func hexOf(n int) string { return fmt.Sprintf("%032x", n) }
+// parentOf is a traceparent for each trace and span.
+func parentOf(trace, span int) string { return fmt.Sprintf("00-%032x-%016x-01", trace+1, span+1) }

@@ -112,7 +112,7 @@ type origin struct {
 // originsOf are the hits of attacks that chains were made for, by the chain's
 // place.
 func originsOf(j journal.Journal, attacks []string, chains []chain) []origin {
-	marks := newCarried[origin](j.Header().Run)
+	marks := newCarried[origin](j.Header())
 	from := make([]*origin, len(chains))
 	for i, c := range chains {
 		from[i] = marks.by(c[0].call)

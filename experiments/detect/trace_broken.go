@@ -6,7 +6,7 @@ import (
 	"github.com/seatrial/seatrial/experiments/journal"
 )
 
-// brokenTraces are the attacks whose traceparents were not valid, with their
+// brokenTraces are the attacks whose trace headers were not valid, with their
 // windows.
 type brokenTraces map[string]journal.Window
 
@@ -48,22 +48,23 @@ func (b brokenTraces) has(h journal.Header, a arrival) bool {
 	return false
 }
 
-// begunAnew asks that calls for requests with a broken traceparent belong to
+// begunAnew asks that calls for requests with a broken trace header belong to
 // traces of their own.
 func (p *TracePropagation) begunAnew(d *docket, j journal.Journal, name string, b brokenTraces, calls []arrival) {
-	run := j.Header().Run
+	h := j.Header()
+	format, header := h.TraceFormat, h.TraceFormat.Header()
 	sent := map[[16]byte]bool{}
 	for r := range j.Requests(journal.Window{}) {
 		if _, ok := b[r.Attack]; ok {
-			sent[journal.Trace(run, r.Attack, r.Seq).Trace] = true
+			sent[h.HitTrace(r.Attack, r.Seq).Trace] = true
 		}
 	}
 	owner := map[[16]byte]string{}
 	var invalid, goneOn, shared int
 	var example Evidence
 	for _, a := range calls {
-		c, ok := journal.ParseTraceparent(a.call.Traceparent)
-		id := byRequestID.mark(run, a.call)
+		c, ok := a.call.TraceContext(format)
+		id := byRequestID.mark(h.Run, a.call)
 		switch {
 		case !ok:
 			invalid++
@@ -78,17 +79,17 @@ func (p *TracePropagation) begunAnew(d *docket, j journal.Journal, name string, 
 			continue
 		}
 		if example.Kind == "" {
-			example = a.evidence("traceparent %q", a.call.Traceparent)
+			example = a.evidence("%s %q", header, a.call.TraceText(format))
 		}
 	}
 	d.add(bounded("traces_not_new", float64(invalid+goneOn+shared), "1", "==", 0, len(calls)))
 	d.point(example)
 	if len(calls) < max(p.AtLeast, 1) {
-		d.doubt("%s got %d calls for requests with a traceparent that is not valid, and %d are needed", name, len(calls),
-			p.AtLeast)
+		d.doubt("%s got %d calls for requests with a %s that is not valid, and %d are needed", name, len(calls),
+			header, p.AtLeast)
 		return
 	}
-	const advice = "read the header as W3C Trace Context says, and begin a new trace where it is not valid"
+	const advice = "read the header as its format says, and begin a new trace where it is not valid"
 	for _, wrong := range []struct {
 		n    int
 		what string
@@ -98,8 +99,8 @@ func (p *TracePropagation) begunAnew(d *docket, j journal.Journal, name string, 
 		{shared, "share a trace with another request"},
 	} {
 		if wrong.n > 0 {
-			d.against("of %d calls to %s for requests whose traceparent was not valid, %d %s: %s", len(calls), name, wrong.n,
-				wrong.what, advice)
+			d.against("of %d calls to %s for requests whose %s was not valid, %d %s: %s", len(calls), name, header,
+				wrong.n, wrong.what, advice)
 		}
 	}
 }

@@ -58,6 +58,8 @@ func TestBrokenTraces(t *testing.T) {
 			"one trace for all", func(int, journal.TraceContext) string { return journal.Trace("own", "x", 1).Traceparent() },
 			nothing, Violated, "49 share a trace with another request",
 		},
+		{"begun anew in b3", fresh, inFormat(journal.TraceB3), Held, "50 calls for requests with a b3 that is not valid"},
+		{"goes on in b3", goesOn, inFormat(journal.TraceB3), Violated, "50 go on with the trace id in it"},
 		{"49 calls", fresh, func(m *made) { m.entries = m.entries[:50] }, Unknown, "49 calls for requests"},
 		{"beside other load", goesOn, func(m *made) {
 			unlabelled(m)

@@ -8,23 +8,25 @@ import (
 )
 
 // TracePropagation asks whether the trace that a caller began goes on at the
-// HTTP dependencies (D85): the load sends a W3C traceparent with every hit, and
-// a call made for it must carry the same trace id with a span id of its own,
-// which is neither the caller's nor that of another attempt.
+// HTTP dependencies (D85): the load sends a trace context with every hit, in the
+// format that traffic.trace names (W3C's traceparent, B3 or Jaeger's), and a call
+// made for it must carry the same trace id with a span id of its own, which is
+// neither the caller's nor that of another attempt.
 //
 // Every call with one of the load's request ids must do so, and Share of all
 // calls that arrived after the load's first hit (the rest may be work that the
 // service does of its own accord). A span id seen twice counts where the
 // earlier attempt was answered: net/http repeats a request by itself, headers
-// and all, only when its connection died. It needs AtLeast calls. Headers other
-// than traceparent (B3, Jaeger's) are not recorded by the stub and not looked
-// for.
+// and all, only when its connection died. It needs AtLeast calls. A call may carry
+// its trace in any of the formats; the one that was sent goes first, then W3C's,
+// B3 and Jaeger's.
 //
-// Of an attack whose traceparents were not valid (broken_trace), every call must
+// Of an attack whose headers were not valid (broken_trace), every call must
 // carry a valid one of a trace that is new: not that of the broken header, nor
 // that of another request. Its calls are known by their request id, or by their
 // time where the service passes no id on and nothing else is sent.
-// Sources: detectors.md D85 (n = 50); W3C Trace Context, section 3.2.
+// Sources: detectors.md D85 (n = 50); W3C Trace Context, section 3.2;
+// openzipkin/b3-propagation; Jaeger's client libraries, propagation format.
 type TracePropagation struct {
 	// On is the HTTP dependency. Empty: the run's target where that is one, else
 	// all of them.
@@ -43,8 +45,10 @@ var _ = register(Info{
 
 // traced is what became of the calls of one dependency.
 type traced struct {
+	format                             journal.TraceFormat
 	calls, ours, attempts              int // attempts: calls after the first of their request
 	without, other, unchanged, doubled int
+	elsewhere                          int // calls that left it with a header of another format
 	example                            map[string]Evidence
 }
 
@@ -76,11 +80,11 @@ func (p *TracePropagation) Detect(j journal.Journal) Finding {
 		if len(broken) > 0 && len(all[name]) == 0 {
 			continue // all calls were for requests with broken headers
 		}
-		p.judge(d, name, follow(j.Header().Run, all[name], sent))
+		p.judge(d, name, follow(j.Header(), all[name], sent))
 	}
 	if samplesOf(d.Quantities, "traced_share") == "0" {
-		return d.close("%s calls for requests with a traceparent that is not valid each belong to a new trace",
-			samplesOf(d.Quantities, "traces_not_new"))
+		return d.close("%s calls for requests with a %s that is not valid each belong to a new trace",
+			samplesOf(d.Quantities, "traces_not_new"), j.Header().TraceFormat.Header())
 	}
 	return d.close("%s calls belong to their callers' traces, each attempt with a span of its own",
 		samplesOf(d.Quantities, "traced_share"))
@@ -105,15 +109,15 @@ func sentTraces(j journal.Journal, all map[string][]arrival) map[[16]byte]journa
 	wanted := map[[16]byte]bool{}
 	for _, list := range all {
 		for _, a := range list {
-			if c, ok := journal.ParseTraceparent(a.call.Traceparent); ok {
+			if c, ok := a.call.TraceContext(j.Header().TraceFormat); ok {
 				wanted[c.Trace] = true
 			}
 		}
 	}
 	sent := map[[16]byte]journal.TraceContext{}
-	run := j.Header().Run
+	h := j.Header()
 	for r := range j.Requests(journal.Window{}) {
-		if c := journal.Trace(run, r.Attack, r.Seq); !r.Dropped && wanted[c.Trace] {
+		if c := h.HitTrace(r.Attack, r.Seq); !r.Dropped && wanted[c.Trace] {
 			sent[c.Trace] = c
 		}
 	}
@@ -121,29 +125,30 @@ func sentTraces(j journal.Journal, all map[string][]arrival) map[[16]byte]journa
 }
 
 // follow counts what the calls of one dependency carry.
-func follow(run string, calls []arrival, sent map[[16]byte]journal.TraceContext) traced {
-	t := traced{calls: len(calls), example: map[string]Evidence{}}
+func follow(h journal.Header, calls []arrival, sent map[[16]byte]journal.TraceContext) traced {
+	t := traced{format: h.TraceFormat, calls: len(calls), example: map[string]Evidence{}}
 	seen, spans := map[string]bool{}, map[journal.TraceContext]bool{}
 	keep := func(what string, a arrival) {
 		if t.example[what].Kind == "" {
-			t.example[what] = a.evidence("%s", what+" "+a.call.Traceparent)
+			t.example[what] = a.evidence("%s", what+" "+a.call.TraceText(t.format))
 		}
 	}
 	for _, a := range calls {
-		id := byRequestID.mark(run, a.call)
+		id := byRequestID.mark(h.Run, a.call)
 		if id != "" && seen[id] {
 			t.attempts++
 		}
 		seen[id] = true
-		c, valid := journal.ParseTraceparent(a.call.Traceparent)
+		c, valid := a.call.TraceContext(t.format)
 		caller, ours := sent[c.Trace]
+		t.elsewhere += one(valid && !ours && id != "" && a.call.TraceText(t.format) == "")
 		switch {
 		case ours && valid:
 			t.ours++
 		case id == "":
-		case a.call.Traceparent == "":
+		case a.call.TraceText(t.format) == "":
 			t.without++
-			keep("no traceparent", a)
+			keep("no "+t.format.Header(), a)
 		default:
 			t.other++
 			keep("another trace", a)
@@ -163,7 +168,8 @@ func follow(run string, calls []arrival, sent map[[16]byte]journal.TraceContext)
 }
 
 func (p *TracePropagation) judge(d *docket, name string, t traced) {
-	for _, what := range []string{"no traceparent", "another trace", "the caller's own span", "a span seen before"} {
+	header := t.format.Header()
+	for _, what := range []string{"no " + header, "another trace", "the caller's own span", "a span seen before"} {
 		d.point(t.example[what])
 	}
 	share := ratio(t.ours, t.calls)
@@ -175,14 +181,17 @@ func (p *TracePropagation) judge(d *docket, name string, t traced) {
 		d.doubt("%s got %d calls, and %d are needed to judge traces", name, t.calls, p.AtLeast)
 		return
 	}
-	const advice = "pass the request's context to the client and let it write the traceparent header of every attempt"
+	advice := "pass the request's context to the client and let it write the " + header + " header of every attempt"
+	if t.elsewhere > 0 {
+		advice += fmt.Sprintf("; %d carry a trace in another format, which traffic.trace may name", t.elsewhere)
+	}
 	switch {
 	case t.without+t.other > 0:
 		d.against("%d of %d calls to %s left their caller's trace although they carry its request id: %s; %s",
 			t.without+t.other, t.calls, name, lostTraces(t), advice)
 	case share < least:
-		d.against("%s of %d calls to %s belong to a trace of their callers, who sent a W3C traceparent with every request; "+
-			"at least %s should: %s", pctSeen(share), t.calls, name, pct(least), advice)
+		d.against("%s of %d calls to %s belong to a trace of their callers, who sent a %s header with every request; at "+
+			"least %s should: %s", pctSeen(share), t.calls, name, header, pct(least), advice)
 	}
 	if t.unchanged > 0 {
 		d.against("%d of %d calls to %s carry the caller's own span id: the header was passed on as it came, so the call "+
@@ -203,9 +212,9 @@ func (p *TracePropagation) judge(d *docket, name string, t traced) {
 func lostTraces(t traced) string {
 	switch {
 	case t.other == 0:
-		return fmt.Sprintf("%d had no traceparent", t.without)
+		return fmt.Sprintf("%d had no %s", t.without, t.format.Header())
 	case t.without == 0:
 		return fmt.Sprintf("%d were of another trace", t.other)
 	}
-	return fmt.Sprintf("%d had no traceparent and %d were of another trace", t.without, t.other)
+	return fmt.Sprintf("%d had no %s and %d were of another trace", t.without, t.format.Header(), t.other)
 }

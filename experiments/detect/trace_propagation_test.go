@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,6 +111,67 @@ func TestTracePropagation(t *testing.T) {
 			tt.edit(m)
 			wants(t, judged(t, "trace_propagation", m), tt.outcome, tt.reason)
 		})
+	}
+}
+
+// inFormat is a run whose load and service write traces in a format.
+func inFormat(f journal.TraceFormat) func(*made) {
+	return func(m *made) {
+		m.header.TraceFormat = f
+		replace(m, func(_ journal.Entry, c journal.Call) journal.Body {
+			context, ok := journal.ParseTraceparent(c.Traceparent)
+			if !ok {
+				return c
+			}
+			clear(context.Trace[:8]) // as it was sent
+			trace, span := f.Digits(context)
+			h := http.Header{}
+			f.Set(h, trace, span)
+			c.TakeTrace(h.Get)
+			return c
+		})
+	}
+}
+
+func TestTracePropagationInOtherFormats(t *testing.T) {
+	for f, header := range map[journal.TraceFormat]string{
+		journal.TraceB3: "b3", journal.TraceB3Multi: "X-B3-TraceId", journal.TraceJaeger: "uber-trace-id",
+	} {
+		for _, tt := range []struct {
+			name    string
+			header  func(n, attempt int, sent journal.TraceContext) string
+			edit    func(*made)
+			outcome Outcome
+			reason  string
+		}{
+			{"gone on", goneOn, func(*made) {}, Held, "50 calls belong to their callers' traces"},
+			{"none", func(int, int, journal.TraceContext) string { return "" }, func(*made) {}, Violated, "50 had no " + header},
+			{
+				"as it came", func(_, _ int, sent journal.TraceContext) string { return sent.Traceparent() }, func(*made) {},
+				Violated, "carry the caller's own span id",
+			},
+			{"another", func(n, attempt int, _ journal.TraceContext) string {
+				return journal.Trace("other", "load", uint64(10*n+attempt)).Traceparent()
+			}, func(*made) {}, Violated, "50 were of another trace; pass"},
+			{"with 128 bits", goneOn, func(m *made) {
+				replace(m, func(_ journal.Entry, c journal.Call) journal.Body {
+					if c.B3 != "" {
+						c.B3 = strings.Repeat("0", 16) + c.B3
+					}
+					return c
+				})
+			}, Held, ""},
+			{"sent in W3C's, read in this", func(n, attempt int, _ journal.TraceContext) string {
+				return journal.Trace("other", "load", uint64(10*n+attempt)).Traceparent()
+			}, func(m *made) { m.header.TraceFormat = "" }, Violated, "50 carry a trace in another format"},
+		} {
+			t.Run(string(f)+" "+tt.name, func(t *testing.T) {
+				m := tracedMade(25, tt.header)
+				inFormat(f)(m)
+				tt.edit(m)
+				wants(t, judged(t, "trace_propagation", m), tt.outcome, tt.reason)
+			})
+		}
 	}
 }
 

@@ -11,10 +11,13 @@ type Call struct {
 	// QueryHash is of what stands behind the path: hex SHA-256, first 16 digits.
 	QueryHash string `json:"query_hash,omitempty"`
 	Route     string `json:"route,omitempty"` // the stub's route that answered
-	// RequestID, Traceparent and IdempotencyKey are the headers by which the
-	// attempts of one logical call are tied together.
+	// RequestID, Traceparent, B3, UberTraceID and IdempotencyKey are the headers by
+	// which the attempts of one logical call are tied together. X-B3-TraceId and
+	// X-B3-SpanId are taken down as B3, with a hyphen between, where there is no b3.
 	RequestID      string `json:"request_id,omitempty"`
 	Traceparent    string `json:"traceparent,omitempty"`
+	B3             string `json:"b3,omitempty"`
+	UberTraceID    string `json:"uber_trace_id,omitempty"`
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	BodyHash       string `json:"body_hash,omitempty"` // hex SHA-256, first 16 digits
 	BodyBytes      int64  `json:"body_bytes,omitempty"`

@@ -34,7 +34,7 @@ type Attack struct {
 	Retries int    `json:"retries,omitempty"`
 	Tries   uint64 `json:"tries,omitempty"`
 	// Strange says that its hits asked for what nobody has heard of, and
-	// BrokenTrace that they carried a traceparent that is not valid.
+	// BrokenTrace that they carried a trace header that is not valid.
 	Strange     bool   `json:"strange,omitempty"`
 	BrokenTrace bool   `json:"broken_trace,omitempty"`
 	Error       string `json:"error,omitempty"`

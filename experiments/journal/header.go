@@ -37,6 +37,9 @@ type Header struct {
 	LoadFrom Instant       `json:"load_from"`
 	LoadFor  time.Duration `json:"load_for"`
 	Rate     float64       `json:"rate"`
+	// TraceFormat is that of the headers in which requests begin a trace. Empty:
+	// TraceW3C.
+	TraceFormat TraceFormat `json:"trace_format,omitempty"`
 	// Balancer is the balancer's mode: tcp or http.
 	Balancer string `json:"balancer,omitempty"`
 }

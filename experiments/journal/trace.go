@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 )
 
-// TraceContext is the W3C trace context that was sent with a hit: 16 bytes of
-// trace id and 8 of span id.
+// TraceContext is a trace context, such as was sent with a hit: 16 bytes of trace
+// id and 8 of span id.
 type TraceContext struct {
 	Trace [16]byte
 	Span  [8]byte
@@ -25,7 +25,7 @@ func Trace(run, attack string, seq uint64) TraceContext {
 	return c
 }
 
-// Traceparent is the header that carries the context; it asks for sampling.
+// Traceparent is the W3C header that carries the context; it asks for sampling.
 func (c TraceContext) Traceparent() string {
 	text := make([]byte, 0, 55)
 	text = append(text, "00-"...)

@@ -186,8 +186,9 @@ func chainKey(c journal.Call) string {
 		return c.IdempotencyKey + " " + c.Path
 	case c.RequestID != "":
 		return c.RequestID + " " + c.Path
-	case len(c.Traceparent) >= 35:
-		return c.Traceparent[3:35] + " " + c.Path
+	}
+	if context, ok := c.TraceContext(""); ok {
+		return string(context.Trace[:]) + " " + c.Path
 	}
 	return ""
 }

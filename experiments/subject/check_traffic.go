@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
 	"github.com/seatrial/seatrial/loadgen"
 )
@@ -29,6 +30,9 @@ func (c checker) traffic() {
 	}
 	c.port("traffic.port", t.Port)
 	c.header("traffic.request_id", t.RequestID)
+	if c.d.Has("traffic.trace") {
+		c.oneOf("traffic.trace", t.Trace, journal.TraceFormats()...)
+	}
 	if len(t.Requests) == 0 && c.d.Has("traffic.requests") {
 		c.wrong("traffic.requests", "at least one request", "the traffic is empty")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seatrial/seatrial/experiments/detect"
+	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
 	"github.com/seatrial/seatrial/experiments/yamlfile/yamlfiletest"
 )
@@ -365,8 +366,14 @@ func TestNamesOfHeaders(t *testing.T) {
 			}
 		})
 	}
+	s, err := Decode("s.yaml", sample(t, "  rate: 100", "  rate: 100\n  trace: b3multi"))
+	if err != nil || s.Traffic.Trace != string(journal.TraceB3Multi) {
+		t.Errorf("traces are sent as %q, %v", s.Traffic.Trace, err)
+	}
 	for _, bad := range [][2]string{
 		{"  rate: 100", "  rate: 100\n  request_id: X Id"},
+		{"  rate: 100", "  rate: 100\n  trace: zipkin"},
+		{"  rate: 100", "  rate: 100\n  trace: ''"},
 		{"    kind: http\n", "    kind: http\n    idempotency_key: X Idem\n"},
 		{"redis: {kind: redis,", "redis: {kind: redis, request_id: X-Id,"},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/yamlfile"
+	"github.com/seatrial/seatrial/loadgen"
 )
 
 //go:embed comments.json
@@ -26,6 +27,7 @@ func Schema() *jsonschema.Schema {
 			reflect.TypeFor[Dependency]():       {"kind": {Postgres, Redis, HTTP, TCP}},
 			reflect.TypeFor[Stop]():             {"signal": {"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"}},
 			reflect.TypeFor[Balancer]():         {"mode": {"tcp", "http"}},
+			reflect.TypeFor[loadgen.Traffic]():  {"trace": journal.TraceFormats()},
 			reflect.TypeFor[journal.Promises](): {"drain": {"self", "prestop", ""}},
 		},
 	}

@@ -29,7 +29,7 @@ type connection struct {
 type connectionKey struct{}
 
 // call is one request under way at a stub. Its journal form holds no header
-// but the three that tie attempts together, and of the body only hash and size.
+// but those that tie attempts together, and of the body only hash and size.
 type call struct {
 	stub    *stub
 	arrived time.Time
@@ -50,9 +50,9 @@ func (s *stub) begin(r *http.Request) *call {
 		Path:           cut(r.URL.Path),
 		QueryHash:      hashed(r.URL.RawQuery),
 		RequestID:      cut(r.Header.Get(s.requestID)),
-		Traceparent:    cut(r.Header.Get("Traceparent")),
 		IdempotencyKey: cut(r.Header.Get(s.key)),
 	}
+	c.seen.TakeTrace(func(name string) string { return cut(r.Header.Get(name)) })
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		c.seen.Conn, c.seen.Nth = conn.number, int(conn.calls.Add(1))
 	}

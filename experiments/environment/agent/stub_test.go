@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,5 +239,32 @@ func TestStubRecordsHeadersByTheirNames(t *testing.T) {
 	got := calls(rec)
 	if len(got) != 1 || got[0].RequestID != "c1" || got[0].IdempotencyKey != "k1" {
 		t.Errorf("recorded %+v", got)
+	}
+}
+
+// Traces are taken down in every format, as they come.
+func TestStubRecordsTraces(t *testing.T) {
+	a, rec := start(t, stubConfig(subject.Route{}))
+	for _, headers := range []map[string]string{
+		{"traceparent": "w"}, {"b3": "b"}, {"X-B3-TraceId": "t", "X-B3-SpanId": "s"}, {"uber-trace-id": "u"},
+	} {
+		req := request(t, "POST", "http://"+a.Dependency("payments").ProxyAddress()+"/charges", "{}")
+		for name, value := range headers {
+			req.Header.Set(name, value)
+		}
+		resp, err := client(t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	flush(t, a)
+	var got [][3]string
+	for _, c := range calls(rec) {
+		got = append(got, [3]string{c.Traceparent, c.B3, c.UberTraceID})
+	}
+	want := [][3]string{{"w", "", ""}, {"", "b", ""}, {"", "t-s", ""}, {"", "", "u"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("recorded %q", got)
 	}
 }
