@@ -31,14 +31,19 @@ func TestSecretsAreNotWrittenOut(t *testing.T) {
 	)
 	const peer = "peer-0a1b2c3d4e"
 	y.env = []string{"SEA_TOKEN=" + token, "SEA_PEER=" + peer}
-	v := y.run("run", "dip", "--attempts=1", "-v")
-	if code := v.wait(); code == experiments.ExitError || code == experiments.ExitUsage {
-		t.Errorf("exit code %d:\n%s%s", code, v.out.String(), v.errors.String())
+	said := ""
+	for _, args := range [][]string{
+		{"run", "dip", "--attempts=1", "-v"}, {"judge", "runs/latest", "-v"}, {"report", "runs/latest", "-v"},
+	} {
+		v := y.run(args...)
+		printed := v.out.String() + v.errors.String()
+		if code := v.wait(); code == experiments.ExitError || code == experiments.ExitUsage {
+			t.Errorf("%v: exit code %d:\n%s", args, code, printed)
+		}
+		said += printed
 	}
 	y.nothingLeft()
 	secrets := append([]string{token, password, url.QueryEscape(password), peer}, dsnSecrets(t, diary)...)
-	y.run("judge", "runs/latest", "-v")
-	y.run("report", "runs/latest", "-v")
 	trial := y.trial()
 	printed := 0
 	j, err := journal.Open(filepath.Join(trial.Dir, filepath.FromSlash(trial.Experiments[0].Runs[0])))
@@ -64,7 +69,7 @@ func TestSecretsAreNotWrittenOut(t *testing.T) {
 		return err
 	}))
 	for _, secret := range secrets {
-		if strings.Contains(v.out.String()+v.errors.String(), secret) {
+		if strings.Contains(said, secret) {
 			t.Errorf("%q was printed", secret)
 		}
 	}

@@ -196,7 +196,11 @@ func TestPollThatHangsHoldsNoneUp(t *testing.T) {
 }
 
 func TestPollOfNobody(t *testing.T) {
-	for _, p := range observed[journal.Poll](t, &Poll{URL: always("http://" + nobody(t))}, 100*time.Millisecond) {
+	polls := observed[journal.Poll](t, &Poll{URL: always("http://" + nobody(t))}, 100*time.Millisecond)
+	if len(polls) == 0 {
+		t.Error("nothing was recorded")
+	}
+	for _, p := range polls {
 		if p.Err != journal.ErrRefused || p.Code != 0 {
 			t.Errorf("recorded %+v", p)
 		}
