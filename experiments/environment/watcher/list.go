@@ -12,7 +12,6 @@ import (
 type list struct {
 	scratch   string
 	processes map[int]uint64 // pid to start time
-	paths     map[string]bool
 	shm       map[int]bool
 	cleaners  map[string]bool
 	env       map[string]string // that the cleaners need
@@ -20,13 +19,12 @@ type list struct {
 
 func newList(scratch string) *list {
 	return &list{
-		scratch: scratch, processes: map[int]uint64{}, paths: map[string]bool{}, shm: map[int]bool{},
+		scratch: scratch, processes: map[int]uint64{}, shm: map[int]bool{},
 		cleaners: map[string]bool{}, env: map[string]string{},
 	}
 }
 
-// apply takes one order down. A path outside the scratch folder is ignored,
-// whoever asks.
+// apply takes one order down. Processes alone are ever taken off the list.
 func (l *list) apply(o order) {
 	add := o.Op == "add"
 	switch {
@@ -34,17 +32,12 @@ func (l *list) apply(o order) {
 		l.processes[o.PID] = o.Start
 	case o.PID != 0:
 		delete(l.processes, o.PID)
+	case !add:
 	case o.Cleaner != "":
 		l.cleaners[o.Cleaner] = true
 		maps.Copy(l.env, o.Env)
-	case o.Shm != 0 && add:
-		l.shm[o.Shm] = true
 	case o.Shm != 0:
-		delete(l.shm, o.Shm)
-	case add && under(l.scratch, o.Path):
-		l.paths[o.Path] = true
-	case !add:
-		delete(l.paths, o.Path)
+		l.shm[o.Shm] = true
 	}
 }
 

@@ -61,9 +61,6 @@ func (l *list) clear() error {
 	for id := range l.shm {
 		err = joined(err, removeShm(id))
 	}
-	for path := range l.paths {
-		err = joined(err, remove(path))
-	}
 	return joined(err, remove(l.scratch))
 }
 

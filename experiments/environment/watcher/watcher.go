@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,7 +44,6 @@ type order struct {
 	Op    string `json:"op"` // add or forget
 	PID   int    `json:"pid,omitempty"`
 	Start uint64 `json:"start,omitempty"`
-	Path  string `json:"path,omitempty"`
 	// Shm is a System V shared memory segment, which a killed PostgreSQL
 	// leaves behind.
 	Shm int `json:"shm,omitempty"`
@@ -179,15 +177,6 @@ func (w *Watcher) Forget(pid int) error { return w.send(order{Op: "forget", PID:
 // AddSharedMemory has a System V shared memory segment removed.
 func (w *Watcher) AddSharedMemory(id int) error { return w.send(order{Op: "add", Shm: id}) }
 
-// AddPath has a file or folder removed. Only paths under the scratch folder
-// are accepted; the folder itself is always removed.
-func (w *Watcher) AddPath(path string) error {
-	if !under(w.scratch, path) {
-		return fmt.Errorf("watch %s: it is not under the trial's scratch folder %s", path, w.scratch)
-	}
-	return w.send(order{Op: "add", Path: path})
-}
-
 func (w *Watcher) send(o order) error {
 	line, err := json.Marshal(o)
 	if err != nil {
@@ -237,13 +226,6 @@ func remove(path string) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-// under reports whether path lies below dir, both cleaned.
-func under(dir, path string) bool {
-	rel, err := filepath.Rel(dir, filepath.Clean(path))
-	return err == nil && filepath.IsAbs(path) && rel != "." && rel != ".." &&
-		!strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func joined(a, b error) error {
