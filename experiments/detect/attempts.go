@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -132,7 +131,7 @@ func (c callsIn) attempts(limit int) attemptsSeen {
 	}
 	wait := max(gaveUpAfter, 2*longestWait(seen.failed))
 	for _, ch := range seen.failed {
-		seen.lengths[fmt.Sprintf("%d attempts", len(ch))]++
+		seen.lengths[say("%d attempts", len(ch))]++
 		if ch.gaveUp(c.until, wait) {
 			seen.gaveUp++
 		}
@@ -148,7 +147,7 @@ func (a attemptsSeen) aside() string {
 	if len(a.again) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d more requests were sent up to %d times each, so that their clients' tries cannot be told "+
+	return say("; %d more requests were sent up to %d times each, so that their clients' tries cannot be told "+
 		"from the service's attempts", len(a.again), mostSent(a.again))
 }
 
@@ -165,7 +164,7 @@ func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn in
 	for i, a := range worst[:min(len(worst), evidenceMost)] {
 		f.Evidence = append(f.Evidence, a.evidence("attempt %d of %d of one logical call", i+1, len(worst)))
 	}
-	said := fmt.Sprintf("promised: at most %d attempts of one call to %s; seen in %v: %d at most, over %d failed logical "+
+	said := say("promised: at most %d attempts of one call to %s; seen in %v: %d at most, over %d failed logical "+
 		"calls (%v), tied by %s%s", limit, on, s, len(worst), failed, seen.lengths, c.by.name, seen.aside())
 	switch {
 	case len(worst) > limit+warn:
@@ -178,7 +177,7 @@ func (d *Attempts) judge(f Finding, c callsIn, on string, s span, limit, warn in
 		return f.unknown("%s; but only %d were given up while failing, and %d are needed to say that it gives up at all",
 			said, seen.gaveUp, gaveUpLeast)
 	case len(worst) > limit:
-		f.Remark = fmt.Sprintf("%d attempts are one more than the default of %d; state max_attempts if they are meant",
+		f.Remark = say("%d attempts are one more than the default of %d; state max_attempts if they are meant",
 			len(worst), limit)
 	}
 	return f.held("%s", said)

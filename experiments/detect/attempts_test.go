@@ -34,7 +34,7 @@ func TestAttempts(t *testing.T) {
 			s := newStubCalls().calm()
 			s.play(faultFrom+1, 200)
 			return s
-		}(), Unknown, "none of the 1 calls"},
+		}(), Unknown, "none of the 1 call at"},
 		{"nothing arrived", d, newStubCalls().calm(), Unknown, "no call arrived"},
 		{"no such dependency", Attempts{On: "db"}, newStubCalls(), NotApplicable, "no http dependency"},
 	} {

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -160,7 +159,7 @@ func (d *BackoffGrowth) judge(f Finding, c callsIn, on string, s span) Finding {
 		measured("gaps", float64(k), "1", len(last)),
 		measured("gap_first", trimmedMean(first, growthTrim), "s", len(first)),
 		measured("gap_last", trimmedMean(last, growthTrim), "s", len(last)))
-	said := fmt.Sprintf("promised: attempts wait longer and longer; seen in %v: the first wait before a retry of %s is "+
+	said := say("promised: attempts wait longer and longer; seen in %v: the first wait before a retry of %s is "+
 		"%s and the last of %d is %s on average, %.2f times as long where %.2f is needed (%d logical calls, tied by %s)",
 		s, on, briefSeconds(trimmedMean(first, growthTrim)), k, briefSeconds(trimmedMean(last, growthTrim)),
 		grown, needed, len(last), c.tied)

@@ -346,7 +346,7 @@ func overBy(open map[int]*statement, at journal.Instant) {
 func (w *work) late() int {
 	n := 0
 	for _, e := range w.ends {
-		n += oneIf(e.late)
+		n += one(e.late)
 	}
 	return n
 }
@@ -381,7 +381,7 @@ func (w *work) evidence() []Evidence {
 
 func (w *work) judge(f Finding, on string, need int) Finding {
 	n, late := len(w.ends), w.late()
-	said := fmt.Sprintf("promised: work at %s ends within %s of its caller's hanging up; seen: it did for %d of %d "+
+	said := say("promised: work at %s ends within %s of its caller's hanging up; seen: it did for %d of %d "+
 		"requests that we hung up on (%s)", on, brief(w.within), n-late, n, w.seenBy)
 	switch {
 	case n < need && float64(need-late) <= cancelledBad*float64(need):

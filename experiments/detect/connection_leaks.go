@@ -188,13 +188,13 @@ func quietBefore(j journal.Journal, step faultStep) (journal.Window, bool) {
 
 func (l *ConnectionLeaks) idle(d *docket, j journal.Journal, database string, quiet journal.Window) {
 	t := transactionsIn(j, database, quiet)
-	d.add(boundedTime("idle_in_transaction_max", t.idle, l.IdleWithin, t.samples))
+	d.add(boundedTime("idle_in_transaction_max", t.idle, l.IdleWithin, len(t.samples)))
 	switch {
 	case t.idle > l.IdleWithin:
 		d.point(t.worst)
 		d.against("promised to end every transaction; in the quiet from %v to %v one was idle for %v", quiet.From, quiet.To,
 			brief(t.idle))
-	case t.samples == 0:
+	case len(t.samples) == 0:
 		d.doubt("pg_stat_activity of %s was not sampled in the quiet from %v to %v", database, quiet.From, quiet.To)
 	}
 }

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -104,6 +105,10 @@ func confinedReplica(d *docket, e journal.Entry, r journal.Confined) {
 		d.point(seen(e, "process 1 (%s) runs as uid 0", r.Program))
 		d.against("promised not to run as root; its first process, %s, runs as uid 0", r.Program)
 	}
+	if neverStarted(r) {
+		d.doubt("the confined replica could not be started, which may be the engine's doing: %s", r.Err)
+		return
+	}
 	if !r.Ready {
 		d.point(seen(e, "not ready: %s", r.Err))
 		d.against("promised to need neither a root that can be written nor capabilities; with --read-only --cap-drop ALL "+
@@ -119,10 +124,22 @@ func confinedReplica(d *docket, e journal.Entry, r journal.Confined) {
 	}
 }
 
+// confinements are words with which a kernel refuses what a confined process may
+// not do, such as to execute a file that has capabilities.
+var confinements = []string{"not permitted", "permission denied", "read-only file system"}
+
+// neverStarted reports whether a confined replica did not come as far as to be
+// waited for, for a reason that is not its confinement.
+func neverStarted(r journal.Confined) bool {
+	return !r.Ready && r.Took == 0 && !slices.ContainsFunc(confinements, func(words string) bool {
+		return strings.Contains(strings.ToLower(r.Err), words)
+	})
+}
+
 // trusts judges whom a replica trusted in the place of a dependency.
 func trusts(d *docket, e journal.Entry, t journal.Trust) {
 	switch {
-	case t.Asked == 0 && t.Err == "":
+	case t.Asked == 0 && t.Connections == 0 && t.Calls == 0 && t.Err == "":
 		d.note("whether %s is asked by TLS as it should be was not tried: no request of the traffic says that it uses it, "+
 			"writes nothing, and needs nothing of earlier answers", e.On)
 	case t.Known:

@@ -53,6 +53,12 @@ func TestContainer(t *testing.T) {
 		"writes": {func(_ *journal.Image, c *journal.Confined) {
 			c.Ready, c.Err = false, "read-only file system"
 		}, Violated, "read-only file system"},
+		"not started": {func(_ *journal.Image, c *journal.Confined) {
+			*c = journal.Confined{Err: "start the container: port is already allocated"}
+		}, Unknown, "which may be the engine's doing: start"},
+		"capabilities": {func(_ *journal.Image, c *journal.Confined) {
+			*c = journal.Confined{Err: "start the container: exec /orders: operation not permitted"}
+		}, Violated, "operation not permitted"},
 		"deaf": {func(_ *journal.Image, c *journal.Confined) {
 			c.Killed, c.Program = true, "sh"
 		}, Violated, "(sh) had to be killed"},
@@ -100,6 +106,13 @@ func TestContainerTrusts(t *testing.T) {
 		"not ready": {func(known, _ *journal.Trust) {
 			*known = journal.Trust{Known: true, Err: "it exited with status 1"}
 		}, Unknown, "it exited with status 1"},
+		"everybody, and never answered": {func(known, unknown *journal.Trust) {
+			believesAll(known, unknown)
+			unknown.Asked = 0
+		}, Violated, "InsecureSkipVerify"},
+		"nobody, and never answered": {func(known, _ *journal.Trust) {
+			known.Asked, known.Calls, known.Connections = 0, 0, 9
+		}, Violated, "let the client trust"},
 		"nothing to ask": {func(known, unknown *journal.Trust) {
 			*known, *unknown = journal.Trust{Known: true}, journal.Trust{}
 		}, Held, "was not tried"},

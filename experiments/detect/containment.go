@@ -88,10 +88,10 @@ func (p *Containment) Detect(j journal.Journal) Finding {
 		}
 	}
 	if samplesOf(d.Quantities, "calls_per_request") == "0" {
-		return d.close("%s answered 4xx in %d step(s), and was still asked %s times per request, as refusals are no sign of "+
+		return d.close("%s answered 4xx in %d steps, and was still asked %s times per request, as refusals are no sign of "+
 			"trouble", strings.Join(broken, " and "), judged, valueOf(d.Quantities, "calls_per_request_4xx"))
 	}
-	return d.close("%s was contained in %d step(s): at most %s calls per request reached it, what does not use it went "+
+	return d.close("%s was contained in %d steps: at most %s calls per request reached it, what does not use it went "+
 		"on, and it was used again afterwards", strings.Join(broken, " and "), judged,
 		valueOf(d.Quantities, "calls_per_request"))
 }

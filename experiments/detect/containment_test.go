@@ -68,7 +68,7 @@ func TestContainment(t *testing.T) {
 		outcome          Outcome
 		reason           string
 	}{
-		{"breaker", 0.02, 28, nothing, Held, "payments was contained in 1 step(s)"},
+		{"breaker", 0.02, 28, nothing, Held, "payments was contained in 1 step:"},
 		{"half is let through", 0.5, 28, nothing, Held, ""},
 		{"more than half", 0.52, 28, nothing, Violated, "payments got 0.52 calls per request"},
 		{"no breaker", 3, 28, nothing, Violated, "add a circuit breaker"},
@@ -82,7 +82,7 @@ func TestContainment(t *testing.T) {
 			"watched too briefly", 0.02, 70, func(m *made) { m.header.LoadFor = 40 * time.Second }, Unknown,
 			"make the experiment's recovery longer",
 		},
-		{"still asked with 4xx", 1, 28, answersWith(400), Held, "and was still asked 1 times per request"},
+		{"still asked with 4xx", 1, 28, answersWith(400), Held, "and was still asked 1 time per request"},
 		{"4xx opens the breaker", 0.3, 28, answersWith(400), Violated, "do not count 4xx"},
 		{"4xx opens the breaker for good", 0, 28, answersWith(400), Violated, "asked only 0 times"},
 		{"4xx, of too few", 1, 28, func(m *made) {

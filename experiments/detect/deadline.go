@@ -204,7 +204,7 @@ func (m *deadlineMeasure) quantities() []journal.Quantity {
 func (m *deadlineMeasure) evidence() []Evidence { return append(slices.Clone(m.worst), m.worstCall...) }
 
 func (m *deadlineMeasure) judge(f Finding, s span, need int) Finding {
-	said := fmt.Sprintf("promised: every caller is answered within %v; seen in %v: %s at the longest over %d requests",
+	said := say("promised: every caller is answered within %v; seen in %v: %s at the longest over %d requests",
 		m.within, s, brief(m.longest), m.sent)
 	if m.calls > 0 {
 		said += fmt.Sprintf(", and calls to %s held for %s at most", m.on, brief(m.longestCall))

@@ -255,7 +255,7 @@ func (p *DependencyStorm) refused(d *docket, j journal.Journal, on string, w jou
 	}
 	d.add(bounded("connections_refused", float64(n), "1", "==", 0, 1))
 	if n > 0 {
-		d.against("%d line(s) of log tell of connections that %s had no room for (SQLSTATE 53300) after all replicas were "+
-			"started: bound the pools, so that all replicas together fit", n, on)
+		d.against("the log tells in %d lines of connections that %s had no room for (SQLSTATE 53300) after all replicas "+
+			"were started: bound the pools, so that all replicas together fit", n, on)
 	}
 }

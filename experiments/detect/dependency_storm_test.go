@@ -71,7 +71,7 @@ func TestDependencyStorm(t *testing.T) {
 		{"nobody says", 30, 30, []func(*made){promise(0)}, Held, "only what the database allows"},
 		{"refused", 20, 20, []func(*made){
 			log("db", "[7] FATAL:  sorry, too many clients already"),
-		}, Violated, "1 line(s) of log"},
+		}, Violated, "the log tells in 1 line of connections"},
 		{"refused, as the service says", 20, 20, []func(*made){
 			log("replica-1", `{"error":"FATAL: remaining connection slots are reserved (SQLSTATE 53300)"}`),
 		}, Violated, "SQLSTATE 53300"},

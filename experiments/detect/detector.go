@@ -146,6 +146,6 @@ func (f Finding) notApplicable(format string, args ...any) Finding {
 }
 
 func (f Finding) as(o Outcome, format string, args ...any) Finding {
-	f.Outcome, f.Reason = o, fmt.Sprintf(format, args...)
+	f.Outcome, f.Reason = o, say(format, args...)
 	return f
 }

@@ -20,17 +20,17 @@ func open(kind string) *docket { return &docket{Finding: finding(kind)} }
 
 // against says how a clause was broken.
 func (d *docket) against(format string, args ...any) {
-	d.problems = append(d.problems, fmt.Sprintf(format, args...))
+	d.problems = append(d.problems, say(format, args...))
 }
 
 // doubt says why a clause could not be judged.
 func (d *docket) doubt(format string, args ...any) {
-	d.doubts = append(d.doubts, fmt.Sprintf(format, args...))
+	d.doubts = append(d.doubts, say(format, args...))
 }
 
 // note adds a remark, once.
 func (d *docket) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := say(format, args...)
 	for _, r := range d.remarks {
 		if r == text {
 			return
@@ -78,7 +78,7 @@ func several(clauses []string) string {
 
 // seen is evidence from an entry.
 func seen(e journal.Entry, format string, args ...any) Evidence {
-	return Evidence{At: e.At, Kind: e.Body.Kind(), On: e.On, Excerpt: fmt.Sprintf(format, args...)}
+	return Evidence{At: e.At, Kind: e.Body.Kind(), On: e.On, Excerpt: say(format, args...)}
 }
 
 // ratio is a share; zero of nothing is zero.

@@ -62,7 +62,7 @@ func TestDrainDeadline(t *testing.T) {
 			without[journal.Exited](m)
 		}, Unknown, "before replica-1 had ended"},
 		{"nothing hung", 0.9, 6, answered, Unknown, "none went on for 1s"},
-		{"ends at once", 0.2, 5.21, nothing, Held, "cut the 1 requests that were under way"},
+		{"ends at once", 0.2, 5.21, nothing, Held, "cut the 1 request that was under way"},
 		{"hangs elsewhere", 9.5, 14.5, func(m *made) {
 			m.header.Replicas = []string{"replica-1", "replica-2"}
 		}, Unknown, "of 0 requests under way at replica-1"},

@@ -119,7 +119,7 @@ func (p *Drain) load(d *docket, j journal.Journal, s *stop) {
 		d.note("%d requests of the load were answered with failures, but so were others before %s", c.failed, p.Signal)
 	}
 	if c.races > 0 {
-		d.note("%d request(s) met a kept connection that was just being closed; answer with Connection: close for a second "+
+		d.note("%d requests met a kept connection that was just being closed; answer with Connection: close for a second "+
 			"before closing", c.races)
 	}
 }

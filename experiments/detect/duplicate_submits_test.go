@@ -94,7 +94,7 @@ func TestDuplicateSubmits(t *testing.T) {
 	}{
 		{"one write", 200, nil, nil, Held, "400 keys, of these 400 submitted again"},
 		{"losers are told so", 200, every(2, journal.SubmittedAtOnce, coded(409)), nil, Held, ""},
-		{"stored twice", 200, nil, twiceStored, Violated, "1 keys are stored more than once"},
+		{"stored twice", 200, nil, twiceStored, Violated, "1 key is stored more than once"},
 		{
 			"another id", 200, every(150, journal.SubmittedAgain, func(s *journal.Submission) { s.ID = "other" }), nil,
 			Violated, "2 answers name something else",
@@ -104,7 +104,7 @@ func TestDuplicateSubmits(t *testing.T) {
 			if s.Form == journal.SubmittedAgain && s.Key == "s3" {
 				s.BodyHash = "other"
 			}
-		}, nil, Violated, "1 answers name something else"},
+		}, nil, Violated, "1 answer names something else"},
 		{"the same in other words", 200, every(1, journal.SubmittedAgain, func(s *journal.Submission) {
 			s.BodyHash = "replayed"
 		}), nil, Held, "400 answers name the same thing in other words"},
@@ -127,6 +127,43 @@ func TestDuplicateSubmits(t *testing.T) {
 		{"another body is bad", 200, every(1, journal.SubmittedOther, coded(400)), nil, Held, "refused with 400"},
 		{"some shed", 200, every(20, journal.SubmittedAtOnce, coded(503)), nil, Held, ""},
 		{"many shed", 200, every(5, journal.SubmittedAtOnce, coded(503)), nil, Unknown, "200 × 503"},
+		{
+			"another body is the key's first", 200, func() func(*journal.Submission) {
+				return func(s *journal.Submission) {
+					switch {
+					case s.Key != "s3":
+					case s.Form == journal.SubmittedOther:
+						s.Code, s.ID = 201, "other"
+					default:
+						coded(503)(s)
+					}
+				}
+			}(), nil, Held, "",
+		},
+		{"a conflict before any answer", 200, func(s *journal.Submission) {
+			switch {
+			case s.Key != "s3":
+			case s.Form == journal.SubmittedFirst:
+				s.Code, s.Err = 0, journal.ErrTimeout
+			default:
+				coded(409)(s)
+			}
+		}, nil, Held, ""},
+		{
+			"never accepted", 200, func(s *journal.Submission) { coded(400)(s) }, func(string) int { return 0 }, Unknown,
+			"1800 of 1800 submissions were not answered in a way that says anything (1800 × 400)",
+		},
+		{"raced alone", 200, func() func(*journal.Submission) {
+			n := 0
+			return func(s *journal.Submission) {
+				if s.Form == journal.SubmittedAtOnce && s.Key < "r12" {
+					if n++; n%5 != 0 {
+						coded(503)(s)
+					}
+				}
+			}
+		}(), nil, Unknown, "keys were submitted several times at once"},
+		{"not stored", 200, nil, func(key string) int { return one(key != "r7") }, Violated, "is stored; 1 key is not"},
 		{"few keys", 100, nil, nil, Unknown, "only 200 keys"},
 		{
 			"never another body", 200, every(1, journal.SubmittedOther, coded(503)), nil, Unknown,
@@ -152,6 +189,28 @@ func TestDuplicateSubmitsNeedsTheStoredRows(t *testing.T) {
 		}
 	}
 	expect(t, (&DuplicateSubmits{}).Detect(m), Unknown, "give the traffic a ledger")
+}
+
+// What is asked for one by one, by the ids of answers, is not known of a write
+// whose answer has none.
+func TestDuplicateSubmitsAsksForKeys(t *testing.T) {
+	m := fixture()
+	for e := range resubmitted(200, nil, func(key string) int { return one(key != "r7") }).Entries() {
+		if l, ok := e.Body.(journal.Ledger); ok {
+			l.Asked = true
+			e.Body = l
+		}
+		m.Record(e)
+	}
+	expect(t, (&DuplicateSubmits{}).Detect(m), Unknown, "without an id in the answer to ask by")
+}
+
+func TestDuplicateSubmitsOfOneReplica(t *testing.T) {
+	expect(t, (&DuplicateSubmits{}).Detect(resubmitted(200, nil, nil)), Held, "all was submitted to one replica")
+	both := every(2, journal.SubmittedAtOnce, func(s *journal.Submission) { s.Replica = "orders-2" })
+	if f := (&DuplicateSubmits{}).Detect(resubmitted(200, both, nil)); f.Outcome != Held || f.Remark != "" {
+		t.Errorf("finding is %s: %s (remark: %s)", f.Outcome, f.Reason, f.Remark)
+	}
 }
 
 func TestDuplicateSubmitsShowsWhere(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
 )
@@ -44,21 +45,41 @@ func (*CleanupGuard) Detect(j journal.Journal) Finding {
 		return f.unknown("not taken back for certain: %s", strings.Join(left, ", "))
 	}
 	for _, target := range broken {
-		tried, worked := exchangesAfter(j, target, end)
-		if tried > 0 && worked == 0 {
-			return f.unknown("%s was taken back, but none of our own %d exchanges with it worked afterwards", target, tried)
+		x := exchangesWith(j, target, end)
+		switch {
+		case x.after > 0 && x.worked == 0:
+			return f.unknown("%s was taken back, but none of our own %d exchanges with it worked afterwards", target, x.after)
+		case x.before > 0 && x.after == 0 && x.silent > exchangeGap:
+			return f.unknown("%s was taken back, but nobody looked whether it works again: our own exchanges with it, %d "+
+				"before, ended there, though the run went on for %s", target, x.before, brief(x.silent))
 		}
 	}
-	return f.held("all %d steps were taken back", begun)
+	return f.held("all steps were taken back (%d)", begun)
 }
 
-// exchangesAfter counts our own exchanges with a dependency after an instant.
-func exchangesAfter(j journal.Journal, on string, t journal.Instant) (tried, worked int) {
+// exchangeGap is how long nobody need look at a dependency after it was taken
+// back: exchanges begin each 100 ms, and one may take 5 s.
+const exchangeGap = 6 * time.Second
+
+// exchanges are our own with a dependency, before and after an instant.
+type exchanges struct {
+	before, after, worked int           // worked: of those after
+	silent                time.Duration // from the instant to the last that any observer recorded
+}
+
+func exchangesWith(j journal.Journal, on string, t journal.Instant) (x exchanges) {
 	for e, r := range journal.Of[journal.RoundTrip](j) {
-		if e.On == on && e.At > t {
-			tried++
-			worked += oneIf(r.Err == "")
+		switch {
+		case e.On != on:
+		case e.At <= t:
+			x.before++
+		default:
+			x.after++
+			x.worked += one(r.Err == "")
 		}
 	}
-	return tried, worked
+	for e := range journal.Of[journal.Sleeper](j) {
+		x.silent = max(x.silent, e.At.Sub(t))
+	}
+	return x
 }

@@ -38,13 +38,16 @@ func (*LoadGuard) Detect(j journal.Journal) Finding {
 		return f.notApplicable("the experiment has no load")
 	}
 	var wrong, right []string
+	if rate := j.Header().Rate; rate > 0 && loads[loadAttack] == nil {
+		wrong = append(wrong, fmt.Sprintf("%s sent nothing, though %g/s were planned", loadAttack, rate))
+	}
 	for _, name := range slices.Sorted(maps.Keys(loads)) {
 		l := loads[name]
 		achieved, lag := l.achieved(), l.lag.at(0.99)
 		f.Quantities = append(f.Quantities,
 			bounded("achieved_ratio_"+name, achieved, "1", ">=", 1-dropsBearable, l.planned),
 			boundedTime("lag_p99_"+name, lag, bound, l.sent))
-		said := fmt.Sprintf("%s sent %s of %d planned hits, late by %s at the p99", name, pctSeen(achieved), l.planned,
+		said := say("%s sent %s of %d planned hits, late by %s at the p99", name, pctSeen(achieved), l.planned,
 			brief(lag))
 		if achieved < 1-dropsBearable || lag > bound || l.err != "" {
 			wrong = append(wrong, said+l.why())

@@ -19,6 +19,9 @@ const (
 	shortSleep  = 20 * time.Millisecond
 	noiseMost   = 50 * time.Millisecond
 	noiseNeeded = 100 // sleeps, so that one lies above the p99
+	// noiseGap is the longest time without a record of sleeps, which there is each
+	// second (1.14 s apart at most in 250 recorded runs).
+	noiseGap = 5 * time.Second
 )
 
 // Detect judges the journal.
@@ -27,10 +30,12 @@ func (*NoiseGuard) Detect(j journal.Journal) Finding {
 	l := newLatencies()
 	var worst journal.Entry
 	most := time.Duration(-1)
+	var told []journal.Instant
 	for e, s := range journal.Of[journal.Sleeper](j) {
 		if s.Sleep != shortSleep {
 			continue
 		}
+		told = append(told, e.At)
 		for _, o := range s.Overshoots {
 			l.add(o)
 			if o > most {
@@ -53,6 +58,12 @@ func (*NoiseGuard) Detect(j journal.Journal) Finding {
 	if p99 > noiseMost {
 		return f.unknown("this machine is too busy: sleeps of %v overshot by %s at the p99, where %v are borne; run again "+
 			"with less beside it", shortSleep, brief(p99), noiseMost)
+	}
+	if s, err := methodSpan(j); err == nil {
+		if gap := longestGap(told, s.hull(), nil); gap > noiseGap {
+			return f.unknown("no control sleep was recorded for %s of %v, so that this machine's noise is not known then",
+				brief(gap), s)
+		}
 	}
 	return f.held("sleeps of %v overshot by %s at the p99 (%d sleeps)", shortSleep, brief(p99), l.count())
 }

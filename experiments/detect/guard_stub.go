@@ -20,6 +20,10 @@ const stubMost = 20 * time.Millisecond
 // stubNeeded is how many exchanges are needed to judge it.
 const stubNeeded = 20
 
+// stubFails is the share of exchanges that may fail, such as while a proxy lets go
+// of what a fault held (chosen).
+const stubFails = 0.1
+
 // Detect judges the journal.
 func (*StubGuard) Detect(j journal.Journal) Finding {
 	f := finding("guard_stub")
@@ -28,11 +32,18 @@ func (*StubGuard) Detect(j journal.Journal) Finding {
 		http[d.Name] = d.Kind == "http"
 	}
 	busy := stepTimes(j, time.Second)
-	l := newLatencies()
+	l, failed := newLatencies(), tally{}
 	for e, r := range journal.Of[journal.RoundTrip](j) {
-		if http[e.On] && r.Err == "" && !busy.contains(e.At) {
+		switch {
+		case !http[e.On] || busy.contains(e.At):
+		case r.Err != "":
+			failed[r.Err]++
+		default:
 			l.add(r.RTT)
 		}
+	}
+	if n, all := failed.sum(), failed.sum()+l.count(); all >= stubNeeded && ratio(n, all) > stubFails {
+		return f.unknown("%d of %d exchanges of our own with http stubs failed while nothing was broken (%v)", n, all, failed)
 	}
 	if l.count() < stubNeeded {
 		return f.notApplicable("there are only %d exchanges of our own with http stubs outside of the steps", l.count())

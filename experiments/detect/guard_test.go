@@ -57,6 +57,12 @@ func TestLoadGuard(t *testing.T) {
 		{"too late", sound(lagging(101 * ms)), Unknown, "late by 101ms"},
 		{"nothing sent", fixture(), Unknown, "no request was sent"},
 		{"no load", fixture(func(h *journal.Header) { h.Rate = 0 }), NotApplicable, "no load"},
+		{"a step's attack alone", func() *journal.Memory {
+			m := fixture()
+			m.Request(journal.Request{Attack: "overload", Due: 5 * sec, Sent: 5 * sec, Done: 5 * sec})
+			m.Record(journal.Entry{At: 20 * sec, On: "overload", Body: journal.Attack{Planned: 1, Sent: 1}})
+			return m
+		}(), Unknown, "load sent nothing, though 50/s were planned"},
 		{"not all was due", func() *journal.Memory {
 			m := fixture()
 			load(m, nil)
@@ -108,6 +114,11 @@ func TestNoiseGuard(t *testing.T) {
 		{"more are late", sleeping(1000, 51*ms, 11), Unknown, "too busy"},
 		{"just borne", sleeping(1000, 49*ms, 1000), Held, ""},
 		{"too few", sleeping(99, 0, 0), Unknown, "only 99"},
+		{"ended before the method", func() *journal.Memory {
+			m := sleeping(1000, 0, 0)
+			step(m, 0, faultFrom, faultTo)
+			return m
+		}(), Unknown, "no control sleep was recorded for 10s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { expect(t, (&NoiseGuard{}).Detect(tt.j), tt.want, tt.says) })
 	}
@@ -129,6 +140,9 @@ func TestStubGuard(t *testing.T) {
 	}
 	expect(t, (&StubGuard{}).Detect(trips(19*ms, time.Second)), Held, "exchanges")
 	expect(t, (&StubGuard{}).Detect(trips(21*ms, ms)), Unknown, "took 21ms")
+	failing := fixture()
+	roundTrips(failing, 0, journal.ErrReset)
+	expect(t, (&StubGuard{}).Detect(failing), Unknown, "200 of 200 exchanges of our own with http stubs failed")
 	expect(t, (&StubGuard{}).Detect(fixture()), NotApplicable, "only 0 exchanges")
 }
 
@@ -165,7 +179,7 @@ func TestBaselineGuard(t *testing.T) {
 			step(m, 0, faultFrom, faultTo)
 			m.Request(journal.Request{Attack: loadAttack, Due: 1, Sent: 1, Done: 2, OK: true})
 			return m
-		}(), Unknown, "only 1 requests"},
+		}(), Unknown, "only 1 request was sent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { expect(t, tt.d.Detect(tt.j), tt.want, tt.says) })
 	}
@@ -181,7 +195,16 @@ func TestCleanupGuard(t *testing.T) {
 	dead := fixture()
 	step(dead, 0, faultFrom, faultTo)
 	roundTrips(dead, 0, journal.ErrRefused)
-	expect(t, (&CleanupGuard{}).Detect(sound(nil)), Held, "all 1 steps")
+	unwatched := fixture()
+	step(unwatched, 0, faultFrom, faultTo)
+	for t := sec; t <= 20*sec; t += sec {
+		unwatched.Record(journal.Entry{At: t, Body: journal.Sleeper{Sleep: shortSleep}})
+		if t < faultTo {
+			unwatched.Record(journal.Entry{At: t, On: "payments", Body: journal.RoundTrip{RTT: ms}})
+		}
+	}
+	expect(t, (&CleanupGuard{}).Detect(sound(nil)), Held, "all steps were taken back (1)")
+	expect(t, (&CleanupGuard{}).Detect(unwatched), Unknown, "nobody looked whether it works again")
 	expect(t, (&CleanupGuard{}).Detect(open), Unknown, `"hang" (status on payments)`)
 	expect(t, (&CleanupGuard{}).Detect(failed), Unknown, "proxy answered 503")
 	expect(t, (&CleanupGuard{}).Detect(dead), Unknown, "none of our own 70 exchanges")

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -145,9 +144,9 @@ func (h *health) count(e journal.Entry, p journal.Poll, rows map[string]int) {
 func (h *health) fault() string {
 	switch {
 	case h.refused > 0:
-		return fmt.Sprintf("%d of %d polls were answered with something else than 200", h.refused, h.polls)
+		return say("%d of %d polls were answered with something else than 200", h.refused, h.polls)
 	case h.row >= unansweredInARow:
-		return fmt.Sprintf("%d of %d polls got no answer, %d of them in a row", h.unanswered, h.polls, h.row)
+		return say("%d of %d polls got no answer, %d of them in a row", h.unanswered, h.polls, h.row)
 	}
 	return ""
 }

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -120,7 +119,7 @@ func (r *repeats) count(read chain) {
 			continue
 		}
 		if a.failed() {
-			r.inDoubt += oneIf(!doubt)
+			r.inDoubt += one(!doubt)
 			doubt = true
 			if repeated && !sameWrite(read) {
 				r.unsafe = append(r.unsafe, read)
@@ -131,13 +130,6 @@ func (r *repeats) count(read chain) {
 	if refused && !sameWrite(read) {
 		r.refused++
 	}
-}
-
-func oneIf(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // sameWrite says that all attempts carry one key and one body.
@@ -164,7 +156,7 @@ func (d *IdempotentRetries) judge(f Finding, r repeats, c callsIn, on string, s 
 			}
 		}
 	}
-	said := fmt.Sprintf("promised: a write whose fate is not known is repeated only with one Idempotency-Key and one "+
+	said := say("promised: a write whose fate is not known is repeated only with one Idempotency-Key and one "+
 		"body; seen at %s in %v: %d of %d writes left in doubt were sent again otherwise (tied by %s)",
 		on, s, len(r.unsafe), r.inDoubt, c.tied)
 	switch {
@@ -177,7 +169,7 @@ func (d *IdempotentRetries) judge(f Finding, r repeats, c callsIn, on string, s 
 		return f.unknown("%s; %d writes in doubt are needed: let %s reset, hang or answer 500 after reading the request",
 			said, d.MinSamples, on)
 	case r.refused > 0:
-		f.Remark = fmt.Sprintf("%d writes that were refused with 429 or 503 were repeated without one key; that is safe "+
+		f.Remark = say("%d writes that were refused with 429 or 503 were repeated without one key; that is safe "+
 			"only where a refusal never has an effect", r.refused)
 	}
 	return f.held("%s", said)

@@ -11,10 +11,9 @@ import (
 )
 
 // Latency judges a quantile of the answers' latency, counted from the instant a
-// request was due. When the generator itself was late (its lag's p99 above 10 %
-// of the promise slo_latency, or more than 2 % of the hits dropped), it is
-// violated only if even the latency from the actual sending is too long, and
-// holds only if the one from the due instant is not (detectors.md section 1).
+// request was due. It is violated only if even the latency from the actual
+// sending is too long, so that no hit which the generator sent late can decide,
+// and holds only if the one from the due instant is not (detectors.md section 1).
 type Latency struct {
 	// Quantile is what is held against the bound: p50, p95, p99.9 or max.
 	// Default p99.
@@ -96,6 +95,9 @@ func (d *Latency) Detect(j journal.Journal) Finding {
 	within := d.Within
 	if within == 0 {
 		within = j.Header().Promises.SLOLatency
+	}
+	if within <= 0 {
+		return f.unknown("there is no bound to hold the latency against: neither within nor slo_latency is stated")
 	}
 	m := d.measure(j, s, q)
 	f.Quantities, f.Evidence = m.quantities(within), m.evidence
@@ -184,7 +186,7 @@ func (m latencyMeasure) judge(f Finding, s span, within time.Duration, need int)
 	sent := m.lag.count()
 	late := m.lag.at(0.99) > m.lagBound || share(m.dropped, sent+m.dropped) > dropsBearable
 	what := latencyOf[m.of]
-	said := fmt.Sprintf("promised: %s of %s within %v; seen in %v: %v of %d",
+	said := say("promised: %s of %s within %v; seen in %v: %v of %d",
 		m.name, what, within, s, brief(m.quantileC), m.counted)
 	switch {
 	case sent+m.dropped == 0:
@@ -193,7 +195,7 @@ func (m latencyMeasure) judge(f Finding, s span, within time.Duration, need int)
 		return f.unknown("only %d %s in %v, and %d are needed for %s", m.counted, what, s, need, m.name)
 	case late && m.quantR > within:
 		return f.violated("%s, and even from the actual sending %v (the generator was late)", said, brief(m.quantR))
-	case late && m.quantileC > within:
+	case m.quantileC > within && m.quantR <= within:
 		return f.unknown("%s, but the generator was late (lag p99 %v, %d of %d hits dropped), and from the actual "+
 			"sending it was %v", said, brief(m.lag.at(0.99)), m.dropped, sent+m.dropped, brief(m.quantR))
 	case share(m.dropped, sent+m.dropped) > dropsBearable:

@@ -48,6 +48,16 @@ func TestLatency(t *testing.T) {
 			late(200*time.Millisecond, slow(1, 2*time.Second)),
 			Violated, "even from the actual sending",
 		},
+		{
+			"one of a hundred late, quick service",
+			Latency{Quantile: "max"},
+			func(i int, r *journal.Request) {
+				if inFault(r.Due) && i%200 == 0 {
+					r.Sent, r.Done = r.Due.Add(2*time.Second), r.Due.Add(2*time.Second+5*ms)
+				}
+			},
+			Unknown, "from the actual sending it was 5",
+		},
 		{"late generator, quick all the same", Latency{}, late(200*time.Millisecond, nil), Held, ""},
 		{"few samples", Latency{MinSamples: 501}, nil, Unknown, "501 are needed"},
 		{"p99.9 needs a thousand", Latency{Quantile: "p99.9"}, nil, Unknown, "1000 are needed"},
@@ -81,6 +91,15 @@ func TestLatencyOf(t *testing.T) {
 	expect(t, (&Latency{Of: "answers", Within: 3 * time.Second}).Detect(m), Held, "of answers")
 	expect(t, (&Latency{Of: "answers"}).Detect(m), Violated, "2s of 333")
 	expect(t, (&Latency{Of: "all", Within: 3 * time.Second}).Detect(m), Violated, "6s of 500")
+}
+
+// Without a bound every answer would be too late.
+func TestLatencyNeedsABound(t *testing.T) {
+	m := fixture(func(h *journal.Header) { h.Promises.SLOLatency = 0 })
+	step(m, 0, faultFrom, faultTo)
+	load(m, nil)
+	expect(t, (&Latency{}).Detect(m), Unknown, "no bound")
+	expect(t, (&Latency{Within: time.Second}).Detect(m), Held)
 }
 
 func TestLatencyDropsMakeItUnknown(t *testing.T) {

@@ -97,13 +97,13 @@ func leaksSaid(known map[string]int) string {
 	g, f := known[goroutinesHeld], known[descriptorsHeld]
 	switch {
 	case g == f:
-		return fmt.Sprintf("neither goroutines nor descriptors of %d replica(s) grew", g)
+		return say("neither goroutines nor descriptors of %d replicas grew", g)
 	case f == 0:
-		return fmt.Sprintf("the goroutines of %d replica(s) did not grow", g)
+		return say("the goroutines of %d replicas did not grow", g)
 	case g == 0:
-		return fmt.Sprintf("the descriptors of %d replica(s) did not grow", f)
+		return say("the descriptors of %d replicas did not grow", f)
 	}
-	return fmt.Sprintf("neither the goroutines of %d replica(s) nor the descriptors of %d grew", g, f)
+	return say("neither the goroutines of %d replicas nor the descriptors of %d grew", g, f)
 }
 
 // What a replica may leave behind.

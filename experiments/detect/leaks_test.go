@@ -77,7 +77,7 @@ func TestLeaks(t *testing.T) {
 		}, Unknown, "started again"},
 		{"no pause", after(20, 60, 100), steady, func(m *made) {
 			m.step("slow", "latency", "fault", "payments", 12.5, 13.5)
-		}, Unknown, "looked at 1 times in the pause after cycle 2"},
+		}, Unknown, "looked at 1 time in the pause after cycle 2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := cyclesMade(tt.goroutines, tt.descriptors)
@@ -106,7 +106,7 @@ func TestLeaksWithoutASource(t *testing.T) {
 	}
 	wants(t, judged(t, "leaks", without("scrape")), Violated, "the goroutines of replica-1 are not known")
 	wants(t, judged(t, "leaks", without("process")), Held, "the descriptors of replica-1 are not known")
-	wants(t, judged(t, "leaks", without("process")), Held, "the goroutines of 2 replica(s) did not grow by")
+	wants(t, judged(t, "leaks", without("process")), Held, "the goroutines of 2 replicas did not grow by")
 	wants(t, judged(t, "leaks", without("process", "scrape")), Unknown, "neither a gauge")
 	one := cyclesMade(after(20, 20, 20), after(15, 15, 15))
 	one.entries = slices.DeleteFunc(one.entries, func(e journal.Entry) bool { return e.On == "replica-2" })

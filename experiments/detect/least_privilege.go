@@ -1,7 +1,7 @@
 package detect
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -35,6 +35,7 @@ const refusedRight = "42501"
 func (l *LeastPrivilege) Detect(j journal.Journal) Finding {
 	d := open("least_privilege")
 	var roles []string
+	allowed := false
 	for e, p := range journal.Of[journal.Privileges](j) {
 		if p.Err != "" {
 			d.doubt("%s did not say what %s may do: %s", e.On, p.Role, p.Err)
@@ -44,21 +45,31 @@ func (l *LeastPrivilege) Detect(j journal.Journal) Finding {
 		if !p.Connected {
 			d.note("nobody was connected to %s at that moment; %s was meant to be", e.On, p.Role)
 		}
-		l.judge(d, e, p)
+		allowed = l.judge(d, e, p) || allowed
 	}
 	if len(roles) == 0 && len(d.doubts) == 0 {
 		d.doubt("nobody asked the database what the service's role may do: the method has no privileges step")
+	}
+	if allowed {
+		return d.close("%s may do no more than read and write rows, and what is allowed", strings.Join(roles, ", "))
 	}
 	return d.close("%s may neither own nor create anything, nor change roles, and CREATE TABLE was refused with %s",
 		strings.Join(roles, ", "), refusedRight)
 }
 
-func (l *LeastPrivilege) judge(d *docket, e journal.Entry, p journal.Privileges) {
-	tooMuch := l.rights(p)
-	d.add(bounded("rights_too_many", float64(len(tooMuch)), "1", "<=", 0, 1))
-	said := make([]string, 0, len(tooMuch))
-	for _, right := range tooMuch {
-		said = append(said, right.says)
+// judge judges one role; allowed says that it has rights which the owner stands by.
+func (l *LeastPrivilege) judge(d *docket, e journal.Entry, p journal.Privileges) (allowed bool) {
+	var said, borne []string
+	for _, right := range rights(p) {
+		if slices.Contains(l.Allow, right.name) {
+			borne = append(borne, right.says)
+		} else {
+			said = append(said, right.says)
+		}
+	}
+	d.add(bounded("rights_too_many", float64(len(said)), "1", "<=", 0, 1))
+	if len(borne) > 0 {
+		d.note("%s %s, which is allowed", p.Role, strings.Join(borne, ", "))
 	}
 	if len(said) > 0 {
 		d.point(seen(e, "%s %s", p.Role, strings.Join(said, ", ")))
@@ -71,6 +82,7 @@ func (l *LeastPrivilege) judge(d *docket, e journal.Entry, p journal.Privileges)
 	case p.Refused != "" && p.Refused != refusedRight:
 		d.doubt("CREATE TABLE as %s in %s failed with %s, which says nothing of its rights", p.Role, e.On, p.Refused)
 	}
+	return len(borne) > 0
 }
 
 // right is one right too many.
@@ -79,14 +91,11 @@ type right struct {
 }
 
 // rights are those that a role has beyond reading and writing rows.
-func (l *LeastPrivilege) rights(p journal.Privileges) []right {
+func rights(p journal.Privileges) []right {
 	var all []right
 	add := func(has bool, name, format string, args ...any) {
-		for _, allowed := range l.Allow {
-			has = has && allowed != name
-		}
 		if has {
-			all = append(all, right{name, fmt.Sprintf(format, args...)})
+			all = append(all, right{name, say(format, args...)})
 		}
 	}
 	add(p.Superuser, "superuser", "is a superuser")

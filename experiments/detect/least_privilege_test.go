@@ -50,7 +50,8 @@ func TestLeastPrivilege(t *testing.T) {
 	wants(t, judged(t, "least_privilege", newMade()), Unknown, "no privileges step")
 	allowed := (&LeastPrivilege{Allow: []string{"owns"}}).Detect(
 		roleMade(func(p *journal.Privileges) { p.Owns = 1 })().memory())
-	wants(t, allowed, Held, "")
+	wants(t, allowed, Held, "app_service may do no more than read and write rows, and what is allowed")
+	wants(t, allowed, Held, "which is allowed")
 }
 
 var (

@@ -228,7 +228,7 @@ func (b ledgerBalance) evidence(run string) []Evidence {
 			})
 		}
 	}
-	times := func(l *logicalWrite) string { return fmt.Sprintf("it is stored %d times", l.stored) }
+	times := func(l *logicalWrite) string { return say("it is stored %d times", l.stored) }
 	list(b.lost, "lost", times)
 	list(b.doubled, "doubled", times)
 	list(b.changed, "changed", func(l *logicalWrite) string { return l.changed })
@@ -238,7 +238,7 @@ func (b ledgerBalance) evidence(run string) []Evidence {
 
 func (b ledgerBalance) judge(f Finding, need int) Finding {
 	const promised = "promised: every acknowledged write is stored, once"
-	said := fmt.Sprintf("%s; seen: of %d acknowledged writes %d are lost and %d changed, and of all %d writes %d are "+
+	said := say("%s; seen: of %d acknowledged writes %d are lost and %d changed, and of all %d writes %d are "+
 		"stored more than once", promised, b.acknowledged, len(b.lost), len(b.changed),
 		b.acknowledged+b.refused+b.unknown, len(b.doubled))
 	if len(b.lost)+len(b.doubled)+len(b.changed) > 0 {
@@ -249,15 +249,15 @@ func (b ledgerBalance) judge(f Finding, need int) Finding {
 			b.acknowledged, need)
 	}
 	if b.acknowledgedUnasked > 0 {
-		return f.unknown("%d acknowledged writes could not be asked for: their answers have no id; give the write rule its "+
-			"JSONPath (write: {id: $.id}), or read by the key", b.acknowledgedUnasked)
+		return f.unknown("%d acknowledged writes could not be asked for, without an id in the answer; give the write rule "+
+			"its JSONPath (write: {id: $.id}), or read by the key", b.acknowledgedUnasked)
 	}
 	if n := len(b.storedThoughRefused); n > 0 {
-		f.Remark = fmt.Sprintf("%d writes that were refused are stored all the same; a caller who tries again under a "+
+		f.Remark = say("%d writes that were refused are stored all the same; a caller who tries again under a "+
 			"new key doubles them", n)
 	}
 	if b.unasked > 0 {
-		f.Remark = fmt.Sprintf("%d writes that were not acknowledged have no id to be asked for by; whether they are stored "+
+		f.Remark = say("%d writes that were not acknowledged have no id to be asked for by; whether they are stored "+
 			"twice is not known", b.unasked)
 	}
 	return f.held("%s; %d writes are in doubt", said, b.unknown)

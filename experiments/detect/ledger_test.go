@@ -84,27 +84,27 @@ func TestLedger(t *testing.T) {
 			b := goodBooks()
 			b.write(journal.Acknowledged, 201, 0)
 			return b.close()
-		}, Violated, "of 11 acknowledged writes 1 are lost and 0 changed"},
+		}, Violated, "of 11 acknowledged writes 1 is lost and 0 changed"},
 		{"doubled", func() *books {
 			b := goodBooks()
 			b.write(journal.Acknowledged, 201, 2)
 			return b.close()
-		}, Violated, "1 are stored more than once"},
+		}, Violated, "1 is stored more than once"},
 		{"unknown and doubled", func() *books {
 			b := goodBooks()
 			b.write(journal.UnknownOutcome, 0, 2)
 			return b.close()
-		}, Violated, "1 are stored more than once"},
+		}, Violated, "1 is stored more than once"},
 		{"doubled over two rows", func() *books {
 			b := goodBooks()
 			b.store(b.write(journal.UnknownOutcome, 0, 1), 1)
 			return b.close()
-		}, Violated, "1 are stored more than once"},
+		}, Violated, "1 is stored more than once"},
 		{"refused but stored", func() *books {
 			b := goodBooks()
 			b.write(journal.Refused, 503, 1)
 			return b.close()
-		}, Held, "1 writes that were refused are stored"},
+		}, Held, "1 write that was refused is stored"},
 		{"changed id", func() *books {
 			b := goodBooks()
 			b.acknowledged("id-1", "")
@@ -137,20 +137,20 @@ func TestLedger(t *testing.T) {
 			b.write(journal.Acknowledged, 201, 1)
 			b.write(journal.UnknownOutcome, 0, 0)
 			return b.close()
-		}, Held, "1 writes that were not acknowledged have no id"},
+		}, Held, "1 write that was not acknowledged has no id"},
 		{"one by one, and absent", func() *books {
 			b := newBooks()
 			b.oneByOne = true
 			b.acknowledged("id-1", "")
 			b.is(journal.Stored{})
 			return b.close()
-		}, Violated, "1 are lost"},
+		}, Violated, "1 is lost"},
 		{"one by one, and not asked for", func() *books {
 			b := newBooks()
 			b.oneByOne = true
 			b.write(journal.Acknowledged, 201, 0)
 			return b.close()
-		}, Unknown, "1 acknowledged writes could not be asked for"},
+		}, Unknown, "1 acknowledged write could not be asked for"},
 		{"not read to the end", goodBooks, Unknown, "not read to the end"},
 		{"reading failed", func() *books {
 			b := goodBooks()
@@ -172,7 +172,7 @@ func TestLedger(t *testing.T) {
 			b := newBooks()
 			b.write(journal.Acknowledged, 201, 0)
 			return b.close()
-		}, Violated, "of 1 acknowledged writes 1 are lost"},
+		}, Violated, "of 1 acknowledged write 1 is lost"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			expect(t, (&Ledger{}).Detect(tt.books()), tt.want, tt.says)
@@ -237,10 +237,10 @@ func TestLedgerCountsCrashes(t *testing.T) {
 		},
 		{name: "over before", edit: func(r *journal.Request) { r.Done = r.Sent + 1 }, want: Unknown, says: "1 cut"},
 		{name: "no write", edit: func(r *journal.Request) { r.Seq += 1000 }, want: Unknown, says: "1 cut"},
-		{name: "not a replica's", replica: "db", want: Unknown, says: "of 1 crashes 1 cut"},
+		{name: "not a replica's", replica: "db", want: Unknown, says: "of 1 crash 1 cut"},
 		{
 			name: "lost as well", edit: func(r *journal.Request) { r.Tries = 1 }, loses: true, want: Violated,
-			says: "1 are lost",
+			says: "1 is lost",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

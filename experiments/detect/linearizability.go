@@ -24,7 +24,8 @@ import (
 //
 // It needs a registers step.
 type Linearizability struct {
-	// MinReads is how many reads must have returned a value. Default 100.
+	// MinReads is how many reads must have returned what a request had written.
+	// Default 100.
 	MinReads int `yaml:"min_reads" json:"min_reads,omitempty"`
 	// MinWrites is how many writes must have been acknowledged. Default 30.
 	MinWrites int `yaml:"min_writes" json:"min_writes,omitempty"`
@@ -45,6 +46,10 @@ func (d *Linearizability) Detect(j journal.Journal) Finding {
 	if len(histories) == 0 {
 		return c.unknown("no register was written and read; the experiment needs the operation registers, and the traffic " +
 			"a register")
+	}
+	if n := valueless(histories); n > 0 {
+		return c.unknown("%d reads were answered with success, and none of all returned a value; does the JSONPath "+
+			"(traffic.register.read.value) fit the answers?", n)
 	}
 	over := time.Now().Add(orDefault(d.Within, 10*time.Second))
 	for _, h := range histories {
@@ -95,6 +100,23 @@ func registerHistories(j journal.Journal) []*history {
 		h.prepare()
 	}
 	return all
+}
+
+// valueless counts the reads that were answered with success and without a value;
+// zero where any read returned one, so that its JSONPath fits the answers.
+func valueless(all []*history) (n int) {
+	for _, h := range all {
+		for _, op := range h.ops {
+			switch {
+			case op.Write:
+			case op.Value != "":
+				return 0
+			default:
+				n += one(op.Code/100 == 2)
+			}
+		}
+	}
+	return n
 }
 
 // prepare leaves out what says nothing.
@@ -193,7 +215,7 @@ type registerCase struct {
 	run                      string
 	across                   bool // there is more than one replica
 	illegal                  int  // registers
-	reads, empty, unanswered int
+	reads, found, unanswered int  // found: what a request had written
 	writes, unknownWrites    int
 	readAcross               int // reads of what was written at another replica
 	stale                    int
@@ -238,8 +260,8 @@ func (c *registerCase) count(h *history) {
 			c.writes++
 		default:
 			c.reads++
-			c.empty += one(op.Value == "")
 			writer, known := h.wrote[op.Value]
+			c.found += one(known)
 			c.readAcross += one(known && writer.Replica != op.Replica)
 			if missed, stale := h.missed(op); stale {
 				c.stale++
@@ -296,7 +318,7 @@ func (c *registerCase) show(op registerOp, format string, args ...any) {
 	c.point(Evidence{
 		At: op.At, Kind: op.Body.Kind(), On: c.id(op),
 		Excerpt: fmt.Sprintf("register %s at %s, sent at %v: ", op.Key, op.Replica, brief(op.Sent.Duration())) +
-			fmt.Sprintf(format, args...),
+			say(format, args...),
 	})
 }
 
@@ -318,12 +340,12 @@ const leastAcross = 20
 
 // enough says what is missing for a finding that holds.
 func (c *registerCase) enough(reads, writes int) {
-	switch valued := c.reads - c.empty; {
-	case valued == 0 && c.reads > 0:
-		c.doubt("none of %d reads returned a value; does its JSONPath (traffic.register.read.value) fit the answers?",
-			c.reads)
-	case valued < reads:
-		c.doubt("only %d reads returned a value, and %d are needed", valued, reads)
+	switch {
+	case c.found == 0 && c.reads > 0:
+		c.doubt("none of %d reads returned what a request had written; does its JSONPath (traffic.register.read.value) fit "+
+			"the answers?", c.reads)
+	case c.found < reads:
+		c.doubt("only %d reads returned what a request had written, and %d are needed", c.found, reads)
 	}
 	if c.writes < writes {
 		c.doubt("only %d writes were acknowledged, and %d are needed", c.writes, writes)

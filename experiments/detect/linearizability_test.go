@@ -186,6 +186,11 @@ func read(at journal.Instant, value string) journal.RegisterOp {
 	return journal.RegisterOp{Sent: at, Value: value}
 }
 
+func answered200(op journal.RegisterOp) journal.RegisterOp {
+	op.Code = 200
+	return op
+}
+
 func lost(op journal.RegisterOp) journal.RegisterOp {
 	op.Outcome = journal.UnknownOutcome
 	return op
@@ -229,12 +234,38 @@ func TestLinearizabilityCases(t *testing.T) {
 		{"before it was written", []journal.RegisterOp{read(0, "a"), wrote(20, "a")}, Violated, nil},
 		{"the same twice", []journal.RegisterOp{wrote(0, "a"), wrote(20, "a"), read(40, "a")}, Unknown, []string{"twice"}},
 		{"reads not answered", []journal.RegisterOp{wrote(0, "a"), lost(read(20, ""))}, Unknown, []string{"only 0 reads"}},
+		{
+			"a value that does not fit",
+			[]journal.RegisterOp{wrote(0, "a"), answered200(read(20, "")), answered200(read(40, ""))},
+			Unknown,
+			[]string{"2 reads were answered with success, and none of all returned a value"},
+		},
+		{
+			"a value that fits once",
+			[]journal.RegisterOp{wrote(0, "a"), answered200(read(20, "a")), answered200(read(40, ""))},
+			Violated,
+			[]string{"got nothing"},
+		},
 		{"nothing ever", []journal.RegisterOp{read(0, ""), read(20, "")}, Unknown, []string{"JSONPath", "only 0 writes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			expect(t, (&Linearizability{}).Detect(askedOfOne(tt.ops...)), tt.want, tt.says...)
 		})
 	}
+}
+
+// Reads of what was there before, however many, show nothing.
+func TestLinearizabilityNeedsReadsOfWrites(t *testing.T) {
+	var ops []journal.RegisterOp
+	for i := range 200 {
+		ops = append(ops, read(journal.Instant(20*i), "old"))
+	}
+	for i := range 40 {
+		ops = append(ops, wrote(journal.Instant(4000+20*i), fmt.Sprint(i)))
+	}
+	ops = append(ops, read(5000, "39"))
+	f := (&Linearizability{MinReads: 100, MinWrites: 30}).Detect(askedOfOne(ops...))
+	expect(t, f, Unknown, "only 1 read returned")
 }
 
 func TestLinearizabilityNeedsRegisters(t *testing.T) {

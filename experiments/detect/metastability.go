@@ -240,24 +240,24 @@ func (c *crowd) after(r journal.Request, run string) {
 func (c *crowd) unfit(m Metastability) string {
 	switch {
 	case c.before.n < fewestClients:
-		return fmt.Sprintf("only %d calls of %q were over before the trigger %q, too few to say that the service was up",
+		return say("only %d calls of %q were over before the trigger %q, too few to say that the service was up",
 			c.before.n, c.attack, c.trigger.Name)
 	case c.before.ratio() < m.Ratio:
 		return fmt.Sprintf("before the trigger %q only %s of the calls of %q were good, so that it did not bring the "+
 			"service down; measure the capacity and offer less", c.trigger.Name, pctSeen(c.before.ratio()), c.attack)
 	case c.during.n < fewestClients:
-		return fmt.Sprintf("only %d calls of %q were due while the trigger %q was in force, too few to say that it brought "+
+		return say("only %d calls of %q were due while the trigger %q was in force, too few to say that it brought "+
 			"the service down", c.during.n, c.attack, c.trigger.Name)
 	case c.during.ratio() >= m.Ratio:
 		return fmt.Sprintf("while the trigger %q was in force %s of the calls of %q were good, so that there was nothing "+
 			"to come back from; use a stronger one", c.trigger.Name, pctSeen(c.during.ratio()), c.attack)
 	case ratio(c.dropped, c.dropped+c.sent) > dropsBearable:
-		return fmt.Sprintf("%d of %d calls of %q could not be sent, so that the clients were not those of the plan",
+		return say("%d of %d calls of %q could not be sent, so that the clients were not those of the plan",
 			c.dropped, c.dropped+c.sent, c.attack)
 	}
 	for _, w := range c.windows {
 		if w.n < fewestClients {
-			return fmt.Sprintf("a window of %v had only %d calls of %q, fewer than %d", clientWindow, w.n, c.attack,
+			return say("a window of %v had only %d calls of %q, fewer than %d", clientWindow, w.n, c.attack,
 				fewestClients)
 		}
 	}

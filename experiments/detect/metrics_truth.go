@@ -85,7 +85,7 @@ func (p *MetricsTruth) Detect(j journal.Journal) Finding {
 	p.durations(d, j, grown, groups)
 	d.add(measured("answered", float64(callers.answered), "1", callers.answered),
 		bounded("count_error_max", worst, "1", "==", 0, callers.answered))
-	return d.close("%s counts the %d answers as callers saw them, in %d route(s) and by class of status",
+	return d.close("%s counts the %d answers as callers saw them, in %d routes and by class of status",
 		counter.name, callers.answered, len(groups))
 }
 
@@ -229,7 +229,7 @@ func (p *MetricsTruth) compareGroup(
 
 // truthBroken adds a problem; the first says what was promised, and what to do.
 func truthBroken(d *docket, remedy, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := say(format, args...)
 	if len(d.problems) == 0 {
 		text = "promised: metrics say what callers saw; " + text + ": " + remedy
 	}

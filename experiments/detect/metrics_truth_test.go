@@ -121,7 +121,7 @@ func TestMetricsTruth(t *testing.T) {
 		outcome Outcome
 		reason  string
 	}{
-		{"true", honest, nothing, Held, "http_requests_total counts the 1000 answers as callers saw them, in 2 route(s)"},
+		{"true", honest, nothing, Held, "http_requests_total counts the 1000 answers as callers saw them, in 2 routes"},
 		{"errors counted as 200", but(func(r journal.Request, c *counted) {
 			if r.Code >= 500 {
 				c.code = "200"
@@ -172,8 +172,8 @@ func TestMetricsTruth(t *testing.T) {
 			s.Labels["handler"] = s.Labels["method"] + " " + s.Labels["route"]
 			delete(s.Labels, "method")
 			delete(s.Labels, "route")
-		}), Held, "in 2 route(s)"},
-		{"no method", honest, relabel(func(s *journal.Sample) { delete(s.Labels, "method") }), Held, "in 2 route(s)"},
+		}), Held, "in 2 routes"},
+		{"no method", honest, relabel(func(s *journal.Sample) { delete(s.Labels, "method") }), Held, "in 2 routes"},
 		{"named routes", honest, func(m *made) {
 			m.requests = m.requests[:900]
 			m.expose(honest)
@@ -182,7 +182,7 @@ func TestMetricsTruth(t *testing.T) {
 					"/orders": "createOrder", "/orders/{id}": "getOrder", "/readyz": "ready",
 				}[s.Labels["route"]]
 			})(m)
-		}, Held, "in 2 route(s)"},
+		}, Held, "in 2 routes"},
 		{
 			"no route", but(func(_ journal.Request, c *counted) { c.route, c.method = "", "" }), polled, Held,
 			"only classes of status were compared",
@@ -315,7 +315,7 @@ func TestMetricsTruthOfStrangers(t *testing.T) {
 		})
 		return m
 	}
-	wants(t, judged(t, "metrics_truth", build(100)), Held, "counts the 1100 answers as callers saw them, in 2 route(s)")
+	wants(t, judged(t, "metrics_truth", build(100)), Held, "counts the 1100 answers as callers saw them, in 2 routes")
 	wants(t, judged(t, "metrics_truth", build(0)), Violated, "100 of them to requests for what is not there")
 	wants(t, judged(t, "metrics_truth", build(98)), Violated, "under one value for all")
 }

@@ -200,7 +200,7 @@ func (p *rolloutPhase) duringRoll() string {
 	if p.rolling == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d of them before the roll was over at %v, while the version before still answered",
+	return say(", %d of them before the roll was over at %v, while the version before still answered",
 		p.rolling, p.rolled)
 }
 

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -219,7 +218,7 @@ func (m *nestedMeasure) judge(f Finding, need int) Finding {
 	if !m.tied {
 		how = "by their time alone, since the service passes no id on"
 	}
-	said := fmt.Sprintf("promised: every caller is answered within %v; seen: %d of %d requests waited for %s (%s at the "+
+	said := say("promised: every caller is answered within %v; seen: %d of %d requests waited for %s (%s at the "+
 		"longest) and then for %s (told %s), and were answered within %s", m.within, m.met, m.sent, first, brief(m.waited),
 		second, how, brief(m.longest))
 	switch {

@@ -221,28 +221,31 @@ func (c *plantCase) effect(f *plantedField, s tapped) string {
 		return "the database refused the statement with " + s.SQLState
 	case s.Canary == journal.CanaryText && !slices.Contains(f.harmless, s.Text), strings.Contains(s.Text, "pg_sleep"):
 		return "it changed the statement"
-	case s.Canary == journal.CanaryText && f.rows(s.Text) != s.Rows:
-		return fmt.Sprintf("the statement returned %d rows, and %d without the payload", s.Rows, f.rows(s.Text))
+	case s.Canary == journal.CanaryText && s.Tag != "":
+		if n, ended := f.rows(s.Text); ended && n != s.Rows {
+			return say("the statement returned %d rows, and %d without the payload", s.Rows, n)
+		}
 	}
 	return ""
 }
 
-// rows is how many rows a statement returned for the canary alone.
-func (f *plantedField) rows(text string) int {
+// rows is how many rows a statement returned for the canary alone; it did not
+// end with all of its rows where the database refused it, or something broke it off.
+func (f *plantedField) rows(text string) (n int, ended bool) {
 	for _, p := range f.sent {
 		for _, s := range p.statements {
 			if p.Form == journal.PlantedCanary && s.Text == text && s.Tag != "" {
-				return s.Rows
+				return s.Rows, true
 			}
 		}
 	}
-	return 0
+	return 0, false
 }
 
 func (c *plantCase) show(p planted, format string, args ...any) {
 	c.point(Evidence{
 		At: p.Sent, Kind: "request", On: journal.RequestID(c.run, p.Attack, p.Seq),
-		Excerpt: p.Form + ": " + fmt.Sprintf(format, args...),
+		Excerpt: p.Form + ": " + say(format, args...),
 	})
 }
 

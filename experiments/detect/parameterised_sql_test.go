@@ -136,6 +136,18 @@ func TestParameterisedSQL(t *testing.T) {
 			s.Rows = 7
 			return 0
 		}), Violated, "7 rows, and 0 without the payload"},
+		"broken off": {only(journal.PlantedOr, func(_ *journal.Planted, s *journal.Statement) time.Duration {
+			s.Rows, s.Tag, s.Done = 1, "", journal.DoneCut
+			return 0
+		}), Held, "no payload worked"},
+		"nothing to compare with": {func(p *journal.Planted, s *journal.Statement) time.Duration {
+			inText(field, journal.StageQuery)(p, s)
+			s.Rows = 1
+			if p.Form == journal.PlantedCanary {
+				s.Rows, s.Tag, s.SQLState = 0, "", "57014"
+			}
+			return 0
+		}, Held, "no payload worked"},
 		"late twice":  {longer(2), Held, "no payload worked"},
 		"late thrice": {longer(3), Violated, "delayed the answer to 2"},
 		"never there": {neverThere, Unknown, "0 came to the database, and 1 must"},

@@ -49,7 +49,7 @@ func (p *PoolBound) census(d *docket, j journal.Journal, lock faultStep) bool {
 		d.against("promised at most %d connections per replica; %d backends of %s waited on the locked table at once, and "+
 			"more than %d did in %d samples in a row", p.MaxOpen, c.most, c.who, bound, over)
 	case over > 0:
-		d.note("%d backends waited at once in %d sample(s): a driver reconnects before the server has processed a cancel",
+		d.note("%d backends waited at once in %d samples: a driver reconnects before the server has processed a cancel",
 			c.most, over)
 	}
 	if least < reach && c.longestOver(bound) < overInARow {

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -133,7 +132,7 @@ func (p *RateLimit) taken(d *docket, promises journal.Promises, c askedBy, repli
 		measured("flood_refused", float64(c.refused), "1", c.sent),
 		bounded("refused_without_retry_after", float64(c.bare), "1", "==", 0, c.refused))
 	d.point(c.firstRefused)
-	said := fmt.Sprintf("promised: %d requests a second of one caller, and %d at once; seen: %d of %d in %s were taken, "+
+	said := say("promised: %d requests a second of one caller, and %d at once; seen: %d of %d in %s were taken, "+
 		"where %.0f were agreed", promises.RateLimit, burstOf(promises), c.accepted, c.sent, brief(c.length), agreed)
 	switch {
 	case float64(c.sent) < floodsFor*agreed:

@@ -115,12 +115,12 @@ func (p *Readiness) Detect(j journal.Journal) Finding {
 			valueOf(d.Quantities, "readiness_calls_added"))
 	}
 	if spared == judged {
-		return d.close("readiness stayed good in %d step(s) that made a soft dependency unusable", judged)
+		return d.close("readiness stayed good in %d steps that made a soft dependency unusable", judged)
 	}
 	if worst.turned == 0 {
-		return d.close("readiness was answered in time in %d step(s) that made a dependency unusable", judged)
+		return d.close("readiness was answered in time in %d steps that made a dependency unusable", judged)
 	}
-	return d.close("readiness told the truth in %d step(s): unready at most %v after the fault, ready again at most %v "+
+	return d.close("readiness told the truth in %d steps: unready at most %v after the fault, ready again at most %v "+
 		"after the repair", judged, brief(worst.turned), brief(worst.back))
 }
 

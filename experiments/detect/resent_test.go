@@ -58,7 +58,7 @@ func TestAttemptsOfClientsThatTryAgain(t *testing.T) {
 	}{
 		{
 			"only the client", oddHit, 3, 3, passOn, nil, Held,
-			"3 at most, over 31 failed logical calls (30 × 3 attempts, 1 × 1 attempts), tied by the request id; 30 more " +
+			"3 at most, over 31 failed logical calls (30 × 3 attempts, 1 × 1 attempt), tied by the request id; 30 more " +
 				"requests were sent up to 3 times each",
 		},
 		{"few together", oddHit, 2, 2, passOn, nil, Held, "4 at most, over 61 failed"},
@@ -74,7 +74,7 @@ func TestAttemptsOfClientsThatTryAgain(t *testing.T) {
 			s.play(faultFrom.Add(4*time.Second), 503, constantGaps(9, 50*ms)...)
 		}, Held, "31 more requests"},
 		{"nothing says which", oddHit, 3, 3, byBodyOf, nil, Held, "tied by the body; 30 more requests"},
-		{"each of them", anyHit, 3, 3, passOn, nil, Unknown, "1 at most, over 1 failed logical calls"},
+		{"each of them", anyHit, 3, 3, passOn, nil, Unknown, "1 at most, over 1 failed logical call"},
 		{"each, the service too", anyHit, 3, 6, passOn, nil, Violated, "18 calls for a request that was sent 3 times"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -113,7 +113,7 @@ func (d *RetryAfter) judge(f Finding, w waitsAsked, tied, on string, s span) Fin
 			max(1, d.MinSamples))
 	}
 	f.Quantities = append(f.Quantities, measured("told_to_wait", float64(w.told), "1", w.told))
-	said := fmt.Sprintf("promised: nobody is asked again before the time that they set; seen in %v: %d logical calls to "+
+	said := say("promised: nobody is asked again before the time that they set; seen in %v: %d logical calls to "+
 		"%s were told to wait up to %v", s, w.told, on, w.longest)
 	f.Quantities = append(f.Quantities,
 		bounded("hasty_share", ratio(w.hasty, len(w.shares)), "1", "<=", hastyShare, len(w.shares)))
@@ -128,7 +128,7 @@ func (d *RetryAfter) judge(f Finding, w waitsAsked, tied, on string, s span) Fin
 		measured("wait_share_median", shortest[1], "1", len(w.shares)),
 		measured("hasty", float64(w.hasty), "1", len(w.shares)))
 	f.Evidence = w.worst
-	said = fmt.Sprintf("%s, and %d of the %d retries came before %s of that time, the soonest after %s of it (tied by %s)",
+	said = say("%s, and %d of the %d retries came before %s of that time, the soonest after %s of it (tied by %s)",
 		said, w.hasty, len(w.shares), pct(waitedShare), pctSeen(shortest[0]), tied)
 	switch {
 	case w.hasty == 0:

@@ -147,7 +147,7 @@ func (d *RetryBudget) judge(f Finding, c callsIn, on string, s span) Finding {
 	most, fail := orDefault(d.Most, budgetMost), orDefault(d.Fail, budgetFail)
 	f.Quantities = append(f.Quantities,
 		bounded("amplification", a, "1", "<=", fail, n), measured("calls", float64(c.calls), "1", n))
-	said := fmt.Sprintf("promised: retries do not multiply the load on a failing dependency; seen in %v, while all calls "+
+	said := say("promised: retries do not multiply the load on a failing dependency; seen in %v, while all calls "+
 		"to %s failed: %d calls for %d requests, %.2f %s, where %.4g is what a budget gives and more than %.4g is too much",
 		s, on, c.calls, c.asked, a, by, most, fail)
 	switch {

@@ -42,7 +42,7 @@ func (a arrival) failed() bool {
 func (a arrival) evidence(format string, args ...any) Evidence {
 	return Evidence{
 		At: a.at, Kind: a.call.Kind(), On: a.on,
-		Excerpt: fmt.Sprintf("%s %s: ", a.call.Method, a.call.Path) + fmt.Sprintf(format, args...),
+		Excerpt: fmt.Sprintf("%s %s: ", a.call.Method, a.call.Path) + say(format, args...),
 	}
 }
 
@@ -231,7 +231,7 @@ func mixture(run string, order []tie, all, calm []arrival, s span) (tie, bool) {
 			continue
 		}
 		used = append(used, t)
-		names = append(names, fmt.Sprintf("%s (%d of %d calls)", t.name, len(with), total))
+		names = append(names, say("%s (%d of %d calls)", t.name, len(with), total))
 		rest, calm = without, calmWithout
 	}
 	mark := func(run string, c journal.Call) string {
@@ -473,11 +473,11 @@ func (c callsIn) untied(on string) string {
 		return fmt.Sprintf("no call arrived at %s", on)
 	}
 	if n := len(c.again); n > 0 {
-		return fmt.Sprintf("all %d logical calls at %s were made for requests that may have been sent up to %d times each, "+
+		return say("all %d logical calls at %s were made for requests that may have been sent up to %d times each, "+
 			"so that the tries of a client cannot be told from the service's own: send a load whose clients do not try again, "+
 			"with ids that the service passes on in %s", n, on, mostSent(c.again), c.header)
 	}
-	text := fmt.Sprintf("the %d calls at %s cannot be tied together: they carry neither our request id, nor a trace id, "+
+	text := say("the %d calls at %s cannot be tied together: they carry neither our request id, nor a trace id, "+
 		"an idempotency key, or a body or path of their own, which tells one call of a request from another; have the "+
 		"service pass %s on", c.calls, on, c.header)
 	if a := c.amplification(); a > 0 {

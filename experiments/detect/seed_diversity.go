@@ -64,7 +64,7 @@ func (p *SeedDiversity) Detect(j journal.Journal) Finding {
 	}
 	alone, together := attacksOnReplicas(j.Header())
 	if len(alone) < 2 {
-		return d.unknown("calls were made one after the other on %d replica(s), and two are needed to compare", len(alone))
+		return d.unknown("calls were made one after the other on %d replicas, and two are needed to compare", len(alone))
 	}
 	in := callsOn(j, on, span{windows: []journal.Window{{}}}, ties)
 	if in.tied == "" {
@@ -214,14 +214,19 @@ func varies(waits []float64) bool {
 // inStep looks for second attempts that come at the same time.
 func (p *SeedDiversity) inStep(d *docket, together []string, from []origin, again []chain) {
 	var failed, second []journal.Instant
+	replicas := map[string]bool{}
 	for i, c := range again {
 		if slices.Contains(together, from[i].attack) {
+			replicas[from[i].attack] = true
 			failed, second = append(failed, c[0].end()), append(second, c[1].at)
 		}
 	}
 	if len(second) < fewestAgain {
 		d.doubt("only %d calls that failed together were tried again, and %d are needed", len(second), fewestAgain)
 		return
+	}
+	if len(replicas) < 2 {
+		d.doubt("only one replica tried calls again that had failed together, so that replicas cannot have been in step")
 	}
 	slices.Sort(failed)
 	slices.Sort(second)

@@ -110,6 +110,25 @@ func TestSeedDiversity(t *testing.T) {
 			})
 			return m
 		}(), NotApplicable, "none of 90 calls of payments that failed was tried again"},
+		{"together on one replica", func() *made {
+			m := seedsMade(drawn(1), drawn(2))
+			for i, r := range m.requests {
+				if r.Attack == "together.2" {
+					m.requests[i].Attack = "together.1"
+					m.requests[i].Seq += 25
+				}
+			}
+			replace(m, func(_ journal.Entry, c journal.Call) journal.Body {
+				for n := range uint64(25) {
+					if c.RequestID == journal.RequestID("t", "together.2", n) {
+						c.RequestID = journal.RequestID("t", "together.1", n+25)
+						c.Traceparent = journal.Trace("t", "together.1", n+25).Traceparent()
+					}
+				}
+				return c
+			})
+			return m
+		}(), Unknown, "only one replica"},
 		{"one replica", func() *made {
 			m := seedsMade(drawn(1), drawn(2))
 			m.header.Replicas = m.header.Replicas[:1]

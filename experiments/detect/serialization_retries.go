@@ -19,7 +19,8 @@ import (
 //
 // It needs refuse_writes steps with writes that come one after the other, so
 // that the attempts the database counted belong to one request; those of
-// requests that overlap are not judged. How attempts are spaced is measured and
+// requests that overlap are not judged, and neither is how one ended that was
+// still under way when its step's refusals did. How attempts are spaced is measured and
 // only remarked on: waits of some milliseconds are too short to tell jitter
 // from a machine's noise.
 type SerializationRetries struct {
@@ -69,9 +70,16 @@ func (s *SerializationRetries) Detect(j journal.Journal) Finding {
 	if judged == 0 && len(d.doubts) == 0 {
 		return d.unknown("the method has no refuse_writes step, so the database asked for nothing to be repeated")
 	}
-	return d.close("%s requests whose transactions were refused were repeated and succeeded, with %s attempts at most; "+
-		"what was refused for ever was given up", valueOf(d.Quantities, "requests_repeated"),
-		valueOf(d.Quantities, "attempts_max"))
+	repeated := samplesOf(d.Quantities, "requests_repeated")
+	if repeated == "0" && len(d.doubts) == 0 {
+		d.doubt("no step let through what it had refused, so nothing was there to be repeated")
+	}
+	givenUp := ""
+	if samplesOf(d.Quantities, "attempts_for_ever_max") != "0" {
+		givenUp = "; what was refused for ever was given up"
+	}
+	return d.close("%s requests whose transactions were refused were repeated and succeeded, with %s attempts at most%s",
+		repeated, valueOf(d.Quantities, "attempts_max"), givenUp)
 }
 
 func (s *SerializationRetries) step(d *docket, j journal.Journal, step faultStep) {
@@ -80,10 +88,21 @@ func (s *SerializationRetries) step(d *docket, j journal.Journal, step faultStep
 		d.note("%d requests of %s overlapped and were not judged", overlapping, step.Name)
 	}
 	var refused []tried
+	cut := 0
 	for _, t := range all {
-		if slices.ContainsFunc(t.attempts, func(a countedAttempt) bool { return a.Code != "" }) {
-			refused = append(refused, t)
+		i := slices.IndexFunc(t.attempts, func(a countedAttempt) bool { return a.Code != "" })
+		if i < 0 {
+			continue
 		}
+		t.attempts = t.attempts[i:] // what was let through before is another write's
+		if t.attempts[0].Refuse > 0 && t.Done > step.window.To {
+			cut++
+			continue
+		}
+		refused = append(refused, t)
+	}
+	if cut > 0 {
+		d.note("%d requests of %s were still under way when it ended, and were not judged", cut, step.Name)
 	}
 	least := orDefault(s.MinSamples, 10)
 	if step.Action == "deadlock" {
@@ -285,6 +304,9 @@ func (s *SerializationRetries) spacing(d *docket, refused []tried) {
 // transaction take that long.
 const immediately = 2 * time.Millisecond
 
+// givenUpWith are the answers that tell a caller to try again, or to think again.
+var givenUpWith = []int{http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+
 // permanent wants few attempts, an answer in time, and one that says so.
 func (s *SerializationRetries) permanent(d *docket, j journal.Journal, step faultStep, refused []tried) {
 	bound := orDefault(s.AnswersWithin, j.Header().Promises.AnswersWithin) + answerSlack
@@ -298,7 +320,10 @@ func (s *SerializationRetries) permanent(d *docket, j journal.Journal, step faul
 		if t.RawLatency() > longest.RawLatency() {
 			longest = t
 		}
-		if !slices.Contains([]int{http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable}, t.Code) {
+		if t.Done <= step.window.To && !slices.Contains(givenUpWith, t.Code) {
+			if len(wrong) == 0 {
+				d.point(t.evidence(j.Header().Run))
+			}
 			wrong[answer(t.Request)]++
 		}
 	}

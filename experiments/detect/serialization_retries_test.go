@@ -87,6 +87,29 @@ func TestSerializationRetries(t *testing.T) {
 			m.hit("writers", "create", 20, 7, 503)
 			m.at(20.1, "db", journal.Attempt{N: 99, Code: "40001"})
 		}, Violated, "took 7s"},
+		"ended under way": {goodPolicy, func(m *made) {
+			m.at(6.95, "db", journal.Attempt{N: 61, PID: 7, Code: "40001", Refuse: 2})
+			m.hit("writers", "create", 6.94, 0.2, 201)
+		}, Held, "still under way when it ended"},
+		"for ever, ended under way": {goodPolicy, func(m *made) {
+			m.at(20.95, "db", journal.Attempt{N: 41, PID: 7, Code: "40001"})
+			m.hit("writers", "create", 20.94, 0.2, 201)
+		}, Held, ""},
+		"an attempt of another before": {goodPolicy, func(m *made) {
+			m.at(8.203, "db", journal.Attempt{N: 0, PID: 8, Refuse: 2, Commit: true})
+		}, Held, "with 3 attempts at most"},
+		"no repetition asked for": {goodPolicy, func(m *made) {
+			for i := range m.header.Method[:2] {
+				m.header.Method[i].Action = "other"
+			}
+		}, Unknown, "nothing was there to be repeated"},
+		"nothing given up": {goodPolicy, func(m *made) {
+			for i := range m.header.Method {
+				if m.header.Method[i].Name == "for-ever" {
+					m.header.Method[i].Action = "other"
+				}
+			}
+		}, Held, "with 3 attempts at most"},
 		"nothing counted": {goodPolicy, without[journal.Attempt], Unknown, "only 0 requests of at-statements"},
 		"no step": {goodPolicy, func(m *made) {
 			m.header.Method = nil

@@ -155,11 +155,11 @@ func (p *ServerTimeouts) closes(d *docket, a patience, within time.Duration, all
 func lateOrOpen(late, open int, longest time.Duration) string {
 	switch {
 	case open == 0:
-		return fmt.Sprintf("%d were closed later, after %s at the most", late, brief(longest))
+		return say("%d were closed later, after %s at the most", late, brief(longest))
 	case late == 0:
-		return fmt.Sprintf("%d were still open after %s", open, brief(longest))
+		return say("%d were still open after %s", open, brief(longest))
 	}
-	return fmt.Sprintf("%d were closed later, and %d were still open after %s", late, open, brief(longest))
+	return say("%d were closed later, and %d were still open after %s", late, open, brief(longest))
 }
 
 // reads asks that an answer which nobody reads is given up.
@@ -235,7 +235,7 @@ func connectionEvidence(e journal.Entry, c journal.Connection) Evidence {
 	}
 	text := fmt.Sprintf("%s connection: %s after %s", c.Manner, end, brief(c.After))
 	if c.Status != 0 {
-		text += fmt.Sprintf(", answered %d with %d bytes", c.Status, c.Received)
+		text += say(", answered %d with %d bytes", c.Status, c.Received)
 	}
 	return seen(e, "%s", text)
 }

@@ -82,7 +82,7 @@ func (s *ShortTransactions) judge(d *docket, j journal.Journal, step faultStep, 
 	bound := s.XactWithin + roundTripIn(j, database, step.window)
 	p99 := quantileOf(t.ages, 0.99)
 	d.add(
-		boundedTime("idle_in_transaction_max", t.idle, s.IdleWithin, t.samples),
+		boundedTime("idle_in_transaction_max", t.idle, s.IdleWithin, len(t.samples)),
 		boundedTime("transaction_age_p99", p99, bound, len(t.ages)),
 		measured("requests_slow", float64(slow), "1", slow))
 	switch {
@@ -97,7 +97,7 @@ func (s *ShortTransactions) judge(d *docket, j journal.Journal, step faultStep, 
 		d.against("promised short transactions; while %s was slow (%v to %v) one in a hundred was open for %v or more "+
 			"(of %d seen)", step.Target, step.window.From, step.window.To, brief(p99), len(t.ages))
 		return
-	case t.samples == 0:
+	case len(t.samples) == 0:
 		d.doubt("pg_stat_activity of %s could not be sampled between %v and %v", database, step.window.From, step.window.To)
 	case t.backends == 0:
 		d.doubt("no connection of the service to %s was seen between %v and %v; is it connected under another role?",
@@ -105,6 +105,9 @@ func (s *ShortTransactions) judge(d *docket, j journal.Journal, step faultStep, 
 	case slow < s.MinSamples:
 		d.doubt("only %d requests that use %s and %s took %v or longer (at most %v), and %d are needed to see a "+
 			"transaction that waits with them", slow, step.Target, database, s.ViolatedFrom, brief(longest), s.MinSamples)
+	case longestGap(t.samples, step.window, nil) > activityGap:
+		d.doubt("pg_stat_activity of %s was not sampled for %v while %s was slow; what was open then is not known", database,
+			brief(longestGap(t.samples, step.window, nil)), step.Target)
 	}
 	if t.idle > s.IdleWithin {
 		d.point(t.worst)
@@ -137,10 +140,11 @@ func (s *ShortTransactions) slowRequests(
 
 // transactions are those that samples met.
 type transactions struct {
-	samples, backends int
-	idle              time.Duration
-	worst             Evidence
-	ages              []time.Duration // the last seen of each
+	samples  []journal.Instant
+	backends int
+	idle     time.Duration
+	worst    Evidence
+	ages     []time.Duration // the last seen of each
 }
 
 // sameBegin is how far apart two samples may see the beginning of one
@@ -155,7 +159,9 @@ func transactionsIn(j journal.Journal, database string, w journal.Window) transa
 	}
 	now := map[int]begun{}
 	for e, a := range activities(j, database, w) {
-		t.samples += one(a.Err == "")
+		if a.Err == "" {
+			t.samples = append(t.samples, e.At)
+		}
 		for _, b := range a.Backends {
 			t.backends++
 			if strings.HasPrefix(b.State, "idle in transaction") && b.IdleAge > t.idle {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +48,12 @@ func TestShortTransactions(t *testing.T) {
 		"no database": {1.5, 0, func(m *made) {
 			m.header.Dependencies = m.header.Dependencies[1:]
 		}, NotApplicable, "no Postgres"},
+		"observer gone": {1.5, 0, func(m *made) {
+			m.entries = slices.DeleteFunc(m.entries, func(e journal.Entry) bool {
+				_, sample := e.Body.(journal.Activity)
+				return sample && e.At > secs(4)
+			})
+		}, Unknown, "was not sampled for 8"},
 		"other routes": {1.5, 0, func(m *made) {
 			m.header.Routes[0].Uses = []string{"payments"}
 		}, Unknown, "only 0 requests"},
@@ -78,8 +85,8 @@ func emptied(m *made) {
 func TestTransactionsIn(t *testing.T) {
 	j := waitingMade(1.5, 1.5).memory()
 	got := transactionsIn(j, "db", journal.Window{From: secs(2), To: secs(12)})
-	if len(got.ages) != 7 || got.samples != 100 {
-		t.Errorf("%d transactions in %d samples: %v", len(got.ages), got.samples, got.ages)
+	if len(got.ages) != 7 || len(got.samples) != 100 {
+		t.Errorf("%d transactions in %d samples: %v", len(got.ages), len(got.samples), got.ages)
 	}
 }
 

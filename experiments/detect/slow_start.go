@@ -95,8 +95,8 @@ func (p *SlowStart) Detect(j journal.Journal) Finding {
 		q.ready(d, j, &starts[i])
 	}
 	q.served(d, j, starts)
-	return d.close("%d replica(s) started while a dependency was out lived on, were not ready before it was back, and "+
-		"were so at most %s after, with no 5xx in %s requests", len(starts), timeOf(d.Quantities, "ready_after_repair"),
+	return d.close("%d replicas started while a dependency was out lived on, not ready before it was back, and ready "+
+		"at most %s after, with no 5xx in %s requests", len(starts), timeOf(d.Quantities, "ready_after_repair"),
 		samplesOf(d.Quantities, "errors_once_ready"))
 }
 
@@ -149,7 +149,7 @@ func (p *SlowStart) exits(d *docket, j journal.Journal, l lateStart) {
 	}
 	d.add(bounded("exits_"+l.replica, float64(n), "1", "==", 0, 1))
 	if n > 0 {
-		d.against("%s was started at %v while %s was out, and ended by itself %d time(s), with code %d: wait for the "+
+		d.against("%s was started at %v while %s was out, and ended by itself %d times, with code %d: wait for the "+
 			"dependency instead, and say so by readiness", l.replica, l.at, l.Target, n, last.Code)
 	}
 }

@@ -49,7 +49,7 @@ func TestSlowStart(t *testing.T) {
 		outcome Outcome
 		reason  string
 	}{
-		{"waits", 26, nil, Held, "1 replica(s) started while a dependency was out lived on"},
+		{"waits", 26, nil, Held, "1 replica started while a dependency was out lived on"},
 		{"ready just in time", 34.9, nil, Held, ""},
 		{"ready too late", 35.2, nil, Violated, "within 10s of db being back; replica-1 took 10.2s"},
 		{"never ready", 40, nil, Violated, "replica-1 was not after 15s"},
@@ -68,7 +68,7 @@ func TestSlowStart(t *testing.T) {
 		{"ends", 26, []func(*made){func(m *made) {
 			m.at(12, "replica-1", journal.Exited{Code: 1})
 			m.at(13, "replica-1", journal.Started{PID: 3, Start: 3})
-		}}, Violated, "ended by itself 1 time(s), with code 1"},
+		}}, Violated, "ended by itself 1 time, with code 1"},
 		{"not alive", 26, []func(*made){live(9, 40, 0)}, Violated, "listen first, or declare a startup probe"},
 		{"alive late", 26, []func(*made){live(9, 20, 0)}, Violated, "only 11s after its start"},
 		{"alive late, with a startup endpoint", 26, []func(*made){live(9, 20, 0), startup(21)}, Held, ""},

@@ -122,7 +122,7 @@ func share(k, n int) float64 {
 func (c hitCount) judge(f Finding, s span, bound float64, need int) Finding {
 	raw, corrected := c.ratio()
 	_, upper := wilson(c.ok, c.sent)
-	said := fmt.Sprintf("promised: at least %s good answers; seen in %v: %s of %d requests",
+	said := say("promised: at least %s good answers; seen in %v: %s of %d requests",
 		pct(bound), s, pctSeen(raw), c.sent)
 	if len(c.answers) > 0 {
 		said += " (" + c.answers.String() + ")"

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/seatrial/seatrial/experiments/journal"
@@ -183,7 +182,7 @@ func (p *TracePropagation) judge(d *docket, name string, t traced) {
 	}
 	advice := "pass the request's context to the client and let it write the " + header + " header of every attempt"
 	if t.elsewhere > 0 {
-		advice += fmt.Sprintf("; %d carry a trace in another format, which traffic.trace may name", t.elsewhere)
+		advice += say("; %d carry a trace in another format, which traffic.trace may name", t.elsewhere)
 	}
 	switch {
 	case t.without+t.other > 0:
@@ -212,9 +211,9 @@ func (p *TracePropagation) judge(d *docket, name string, t traced) {
 func lostTraces(t traced) string {
 	switch {
 	case t.other == 0:
-		return fmt.Sprintf("%d had no %s", t.without, t.format.Header())
+		return say("%d had no %s", t.without, t.format.Header())
 	case t.without == 0:
-		return fmt.Sprintf("%d were of another trace", t.other)
+		return say("%d were of another trace", t.other)
 	}
-	return fmt.Sprintf("%d had no %s and %d were of another trace", t.without, t.format.Header(), t.other)
+	return say("%d had no %s and %d were of another trace", t.without, t.format.Header(), t.other)
 }

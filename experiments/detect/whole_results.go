@@ -14,10 +14,11 @@ import (
 //
 // It needs the fault cut_result. A statement that was cut must belong to a
 // request that was not answered with success, or whose service asked again and
-// got the whole: among the requests that were under way through all of the
-// statement's time there is one that failed, or the same statement came again
-// and was answered to its end before the request was. Statements of no request
-// are left out. One counterexample is a violation.
+// got the whole: the requests that were under way through all of the statement's
+// time failed, or the same statement came again and was answered to its end
+// before the request was. Where some of them failed and others did not, it is not
+// known whose the statement was; it is counted, and shows nothing. Statements of
+// no request are left out. One counterexample is a violation.
 type WholeResults struct {
 	// MinSamples is how many cut results must have had a request. Default 5: the
 	// outcome does not depend on chance.
@@ -42,9 +43,11 @@ func (d *WholeResults) Detect(j journal.Journal) Finding {
 	}
 	through(j, cut)
 	run := j.Header().Run
-	judged, believed, again := 0, 0, 0
+	judged, believed, again, unclear := 0, 0, 0, 0
 	for _, c := range cut {
 		switch {
+		case c.failed && c.good > 0:
+			unclear++
 		case c.failed:
 			judged++
 		case c.good == 0: // nobody's
@@ -63,6 +66,7 @@ func (d *WholeResults) Detect(j journal.Journal) Finding {
 	f.Quantities = []journal.Quantity{
 		bounded("cut_results_believed", float64(believed), "1", "<=", 0, judged),
 		measured("cut_results_asked_again", float64(again), "1", judged),
+		measured("cut_results_unclear", float64(unclear), "1", len(cut)),
 		measured("cut_results", float64(len(cut)), "1", len(cut)),
 	}
 	const promised = "promised: a result that breaks off is an error"
@@ -70,9 +74,13 @@ func (d *WholeResults) Detect(j journal.Journal) Finding {
 	case believed > 0:
 		return f.violated("%s; seen: of %d results that were cut off, %d were taken for whole ones and answered with "+
 			"success; ask rows.Err() after the loop", promised, judged, believed)
+	case judged < max(1, d.MinSamples) && unclear > 0:
+		return f.unknown("of %d results that were cut off, %d belonged to a request, and %d are needed; whether %d more "+
+			"belonged to one that failed or to one beside it that did not is not known: send fewer at a time", len(cut), judged,
+			max(1, d.MinSamples), unclear)
 	case judged < max(1, d.MinSamples):
 		return f.unknown("of %d results that were cut off, %d belonged to a request, and %d are needed",
-			len(cut), judged, d.MinSamples)
+			len(cut), judged, max(1, d.MinSamples))
 	}
 	return f.held("%s; seen: of %d results that were cut off none was answered with success (%d were asked for again)",
 		promised, judged, again)

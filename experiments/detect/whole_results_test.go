@@ -53,6 +53,14 @@ func TestWholeResults(t *testing.T) {
 		t.Errorf("the evidence is %v", f.Evidence)
 	}
 	expect(t, d.Detect(fixture()), Unknown, "cut_result")
+	beside := cutLists(10, false, asGood).(*journal.Memory)
+	for i := range 10 { // each beside one that failed by itself
+		at := faultFrom.Add(time.Duration(i) * 100 * ms)
+		r := journal.Request{Seq: uint64(100 + i), Attack: loadAttack, Route: "pay", Due: at, Sent: at}
+		fail(&r, 503, 30*ms)
+		beside.Request(r)
+	}
+	expect(t, d.Detect(beside), Unknown, "whether 10 more belonged to one that failed or to one beside it")
 	late := cutLists(10, false, func(r *journal.Request) { r.Sent = r.Sent.Add(10 * ms) })
 	expect(t, d.Detect(late), Unknown, "0 belonged to a request")
 }
