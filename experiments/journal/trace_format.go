@@ -76,7 +76,7 @@ func (f TraceFormat) Set(header map[string][]string, trace, span string) {
 }
 
 // HitTrace is the context that was sent with a hit of the run.
-func (h Header) HitTrace(attack string, seq uint64) TraceContext {
+func (h *Header) HitTrace(attack string, seq uint64) TraceContext {
 	return h.TraceFormat.Trace(h.Run, attack, seq)
 }
 
