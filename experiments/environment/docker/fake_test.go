@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,7 +75,7 @@ func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/") // v1.47, volumes, name
 	if r.Method == http.MethodDelete {
-		f.remove(strings.Join(parts[1:], " "))
+		f.removed = append(f.removed, strings.Join(parts[1:], " "))
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -94,4 +95,10 @@ func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // a client that is gone misses nothing
 }
 
-func (f *fakeEngine) remove(what string) { f.removed = append(f.removed, what) }
+// heard is what it was told to remove, and with which filters it was asked for
+// volumes.
+func (f *fakeEngine) heard() (removed, asked []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.removed), slices.Clone(f.asked)
+}

@@ -46,15 +46,16 @@ func TestReapVolumes(t *testing.T) {
 	if err := g.clear(t.Context(), scratch); err != nil {
 		t.Fatal(err)
 	}
+	removed, asked := f.heard()
 	want = []string{"containers c1", "volumes 0123456789abcdef", "networks n1"}
-	if diff := cmp.Diff(want, f.removed); diff != "" {
+	if diff := cmp.Diff(want, removed); diff != "" {
 		t.Error(diff)
 	}
 	want = []string{
 		`{"dangling":{"true":true},"label":{"seatrial.scratch":true}}`,
 		`{"label":{"seatrial.scratch=` + scratch + `":true}}`,
 	}
-	if diff := cmp.Diff(want, f.asked); diff != "" {
+	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -164,7 +165,8 @@ func TestWatcherFindsEngine(t *testing.T) {
 	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"containers c1"}, f.removed); diff != "" {
+	removed, _ := f.heard()
+	if diff := cmp.Diff([]string{"containers c1"}, removed); diff != "" {
 		t.Error(diff)
 	}
 }
