@@ -135,7 +135,10 @@ var _ = registerAction(ClassOperation, "roll_to", func() Action { return &RollTo
 
 // String is the operation in one line.
 func (r *RollTo) String() string {
-	if r.Replicas > 0 {
+	switch {
+	case r.Replicas == 1:
+		return fmt.Sprintf("roll a replica to the %s version", r.Version)
+	case r.Replicas > 1:
 		return fmt.Sprintf("roll %d replicas to the %s version", r.Replicas, r.Version)
 	}
 	return fmt.Sprintf("roll all replicas to the %s version", r.Version)

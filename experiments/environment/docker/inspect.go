@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/seatrial/seatrial/experiments/environment"
@@ -69,18 +70,33 @@ func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, made.remove(context.WithoutCancel(ctx))) }()
-	has := func(path string) bool {
+	has := func(path string) (bool, error) {
 		s, err := e.engine.client.ContainerStatPath(ctx, made.id, client.ContainerStatPathOptions{Path: path})
-		return err == nil && s.Stat.Name != ""
+		switch {
+		case errdefs.IsNotFound(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look for %s in image %s: %w", path, i.Name, err)
+		}
+		return s.Stat.Name != "", nil
 	}
 	for _, path := range tools {
-		if has(path) {
+		found, err := has(path)
+		if err != nil {
+			return err
+		}
+		if found {
 			i.Tools = append(i.Tools, path)
 		}
 	}
 	for _, path := range bundles {
-		if i.Certificates == "" && has(path) {
+		found, err := has(path)
+		if err != nil {
+			return err
+		}
+		if found {
 			i.Certificates = path
+			break
 		}
 	}
 	return nil
