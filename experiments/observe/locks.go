@@ -11,7 +11,8 @@ import (
 
 // Locks looks at who holds locks on tables and who waits for one, as pg_locks
 // and pg_stat_activity show it. Tables that others cannot see yet, system
-// tables and our own sessions are left out.
+// tables and our own sessions are left out, and so is what stands in statements
+// from their first literal on, which may be a password.
 type Locks struct {
 	Dependency string
 	// Role is the service's.
@@ -54,7 +55,8 @@ const (
 SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(usename = $1, false),
        coalesce(wait_event_type = 'Lock', false), coalesce((extract(epoch FROM query_start) * 1e6)::bigint, 0),
        coalesce((extract(epoch FROM clock_timestamp() - xact_start) * 1e6)::bigint, 0),
-       CASE WHEN usename = $1 THEN '' ELSE left(regexp_replace(query, '\s+', ' ', 'g'), 80) END
+       CASE WHEN usename = $1 THEN '' ELSE
+         left(regexp_replace(regexp_replace(query, '[''$].*', '…'), '\s+', ' ', 'g'), 80) END
 FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()
   AND coalesce(application_name, '') <> $2
