@@ -44,9 +44,10 @@ func TestDoctor(t *testing.T) {
 }
 
 // What is left when seatrial and its watcher are both killed is found and
-// removed, and a trial that goes on beside it is left alone.
+// removed, and a trial that goes on beside it is left alone. It has no other test
+// beside it: one that reaps would take what this one leaves, as it takes what any
+// dead trial on the machine has left.
 func TestReap(t *testing.T) {
-	t.Parallel()
 	changes := []string{ownEnv, "env: {MODE: orphan, ", "start_within: 10s", "start_within: 60s"}
 	if _, ok, err := postgres.Find(t.Context(), ""); err == nil && ok {
 		changes = append(changes, "dependencies:", "dependencies:\n  db: {kind: postgres}")
