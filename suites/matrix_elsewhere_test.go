@@ -129,17 +129,21 @@ func TestOpen(t *testing.T) {
 }
 
 func TestElsewhere(t *testing.T) {
-	m := mutant.Mutant{Name: "m", Experiments: []string{"crash"}}
+	m := mutant.Mutant{
+		Name: "m", Experiments: []string{"crash"}, Detector: "ledger", Also: map[string]string{"success": "it waits"},
+	}
 	x := &matrix{mutants: []mutant.Mutant{m}, patches: map[string]string{}}
 	for name, outcome := range map[string]experiments.Outcome{
 		"crash": experiments.Failed, "redis-down": experiments.Failed, "http-slow": experiments.Passed,
 		"http-down": experiments.Passed, "overload": experiments.Inconclusive,
 	} {
 		x.cells = append(x.cells, tried{
-			Mutant: "m", Experiment: name, Outcome: outcome, Digest: digest("", name), Violated: []string{"success"},
+			Mutant: "m", Experiment: name, Outcome: outcome, Digest: digest("", name),
+			Violated: []string{"ledger", "success", "leaks"},
 		})
 	}
-	want := "found by redis-down (success); inconclusive in overload; missed by 2"
+	want := "found by redis-down (ledger; success: it waits; leaks: **no reason given**); inconclusive in overload; " +
+		"missed by 2"
 	if got := x.elsewhere(m); got != want {
 		t.Errorf("it says %q, want %q", got, want)
 	}

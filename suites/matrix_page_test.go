@@ -219,8 +219,9 @@ func (x *matrix) own(m mutant.Mutant, experiment string) string {
 		share(inDocker, home(m) == inDocker || contained) + " | " + dash(also)
 }
 
-// elsewhere tells what experiments that are not a mutant's own found of it, which
-// could not tell, and how many found nothing.
+// elsewhere tells what experiments that are not a mutant's own found of it, and
+// why where that is another detector than its own; which could not tell, and how
+// many found nothing.
 func (x *matrix) elsewhere(m mutant.Mutant) string {
 	var found, dark []string
 	missed := 0
@@ -228,7 +229,18 @@ func (x *matrix) elsewhere(m mutant.Mutant) string {
 		switch {
 		case slices.Contains(m.Experiments, c.Experiment):
 		case c.Outcome == experiments.Failed:
-			found = append(found, c.Experiment+" ("+strings.Join(c.Violated, ", ")+")")
+			var kinds []string
+			for _, kind := range c.Violated {
+				switch why := m.Also[kind]; {
+				case kind == m.Detector:
+				case why == "":
+					kind += ": **no reason given**"
+				default:
+					kind += ": " + why
+				}
+				kinds = append(kinds, kind)
+			}
+			found = append(found, c.Experiment+" ("+strings.Join(kinds, "; ")+")")
 		case c.Outcome == experiments.Passed:
 			missed++
 		default:
