@@ -194,7 +194,7 @@ func (x *matrix) own(m mutant.Mutant, experiment string) string {
 		}
 		n[c.Environment]++
 		for _, kind := range c.Violated {
-			why := kind + ": " + cmp.Or(m.Also[kind], "**no reason given**")
+			why := withReason(m, kind)
 			if kind != m.Detector && !slices.Contains(also, why) {
 				also = append(also, why)
 			}
@@ -219,6 +219,11 @@ func (x *matrix) own(m mutant.Mutant, experiment string) string {
 		share(inDocker, home(m) == inDocker || contained) + " | " + dash(also)
 }
 
+// withReason is a detector and why it fires, too, where a mutant is tried.
+func withReason(m mutant.Mutant, kind string) string {
+	return kind + ": " + cmp.Or(m.Also[kind], "**no reason given**")
+}
+
 // elsewhere tells what experiments that are not a mutant's own found of it, and
 // why where that is another detector than its own; which could not tell, and how
 // many found nothing.
@@ -231,12 +236,8 @@ func (x *matrix) elsewhere(m mutant.Mutant) string {
 		case c.Outcome == experiments.Failed:
 			var kinds []string
 			for _, kind := range c.Violated {
-				switch why := m.Also[kind]; {
-				case kind == m.Detector:
-				case why == "":
-					kind += ": **no reason given**"
-				default:
-					kind += ": " + why
+				if kind != m.Detector {
+					kind = withReason(m, kind)
 				}
 				kinds = append(kinds, kind)
 			}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/experiments"
-	"github.com/seatrial/seatrial/experiments/catalogue"
 	"github.com/seatrial/seatrial/experiments/environment/docker"
 	"github.com/seatrial/seatrial/experiments/mutant"
 	"github.com/seatrial/seatrial/experiments/trial/folder"
@@ -47,10 +46,8 @@ const (
 // repeatsOf is how often an experiment is tried with each mutant that it must
 // catch.
 func repeatsOf(experiment string) int {
-	for _, e := range catalogue.All() {
-		if e.Name == experiment && slices.Contains(e.Labels, "data") {
-			return repeatsData
-		}
+	if labelled(experiment, "data") {
+		return repeatsData
 	}
 	return repeats
 }

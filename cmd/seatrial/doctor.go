@@ -32,10 +32,11 @@ func newDoctor() *cobra.Command {
 redis-server, /proc, the limit on open files, for environment: docker a container
 engine and whether its kernel can disturb packets; and look for processes, folders,
 containers, volumes and networks that outlived their seatrial, and for images that
-seatrial built and that are a week old or nameless, which --reap removes. Trials that go on
-are left alone. A database of one's own that trials used is looked into with --database:
-what faults by SQL left there are schemas whose names begin with "seatrial-", and
-what trials made on that server databases and roles that begin with "seatrial_".
+seatrial built and that are a week old or nameless, which --reap removes. Trials
+that go on are left alone. A database of one's own that trials used is looked into
+with --database: what faults by SQL left there are schemas whose names begin with
+"seatrial-", and what trials made on that server databases and roles that begin with
+"seatrial_".
 
 It exits with 0 when a trial can run here and nothing is left, with 4 otherwise.`,
 		Example: `  seatrial doctor

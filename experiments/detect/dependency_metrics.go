@@ -25,8 +25,9 @@ import (
 // dependency or external. The last may be any dependency's that is the only one of
 // its kind: where there are two, a series must name the one, or it says nothing of
 // either. The durations of the requests that the service answers, of waiting for a
-// pool and of the collector are nobody's. Growth is taken between scrapes inside the steady state and
-// inside the fault, over all replicas; a series counts with FewestCalls in each.
+// pool and of the collector are nobody's. Growth is taken between scrapes inside
+// the steady state and inside the fault, over all replicas; a series counts with
+// FewestCalls in each.
 //
 // That others moved is held against the service only beyond 25 ms: less is the
 // machine's, not the service's (in recorded runs of the reference service other

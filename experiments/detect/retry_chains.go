@@ -139,10 +139,10 @@ type callsIn struct {
 	again []sentAgain
 	// replays is how many arrivals were dropped as the transport's own.
 	replays int
-	// calls is how many arrived in the span, asked how often requests of
-	// routes that use the dependency and were due in it were sent, answered how many
-	// of them somebody was there to work on; calm is the ratio of calls and asked before the first
-	// step. Zero: not known.
+	// calls is how many arrived in the span, asked how often requests of routes
+	// that use the dependency and were due in it were sent, answered how many of
+	// them somebody was there to work on; calm is the ratio of calls and asked
+	// before the first step. Zero: not known.
 	calls, asked, answered int
 	calm                   float64
 	until                  journal.Instant // the last arrival in the whole journal

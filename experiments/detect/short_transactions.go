@@ -81,6 +81,7 @@ func (s *ShortTransactions) judge(d *docket, j journal.Journal, step faultStep, 
 	t := transactionsIn(j, database, step.window)
 	bound := s.XactWithin + roundTripIn(j, database, step.window)
 	p99 := quantileOf(t.ages, 0.99)
+	gap := longestGap(t.samples, step.window, nil)
 	d.add(
 		boundedTime("idle_in_transaction_max", t.idle, s.IdleWithin, len(t.samples)),
 		boundedTime("transaction_age_p99", p99, bound, len(t.ages)),
@@ -105,9 +106,9 @@ func (s *ShortTransactions) judge(d *docket, j journal.Journal, step faultStep, 
 	case slow < s.MinSamples:
 		d.doubt("only %d requests that use %s and %s took %v or longer (at most %v), and %d are needed to see a "+
 			"transaction that waits with them", slow, step.Target, database, s.ViolatedFrom, brief(longest), s.MinSamples)
-	case longestGap(t.samples, step.window, nil) > activityGap:
+	case gap > activityGap:
 		d.doubt("pg_stat_activity of %s was not sampled for %v while %s was slow; what was open then is not known", database,
-			brief(longestGap(t.samples, step.window, nil)), step.Target)
+			brief(gap), step.Target)
 	}
 	if t.idle > s.IdleWithin {
 		d.point(t.worst)

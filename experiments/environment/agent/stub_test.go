@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seatrial/seatrial/experiments/environment/agent"
 	"github.com/seatrial/seatrial/experiments/journal"
 	"github.com/seatrial/seatrial/experiments/subject"
 	"github.com/seatrial/seatrial/faults"
@@ -219,15 +220,11 @@ func TestHeldCallsAreAnswered(t *testing.T) {
 	}
 }
 
-// A service may pass its ids on in other headers.
-func TestStubRecordsHeadersByTheirNames(t *testing.T) {
-	c := stubConfig(subject.Route{})
-	c.Stubs[0].RequestID, c.Stubs[0].IdempotencyKey = "X-Correlation-Id", "X-Idem"
-	a, rec := start(t, c)
+// charge calls the payments stub with headers.
+func charge(t *testing.T, a *agent.Agent, headers map[string]string) {
+	t.Helper()
 	req := request(t, "POST", "http://"+a.Dependency("payments").ProxyAddress()+"/charges", "{}")
-	for name, value := range map[string]string{
-		"X-Request-Id": "other", "Idempotency-Key": "other", "x-correlation-id": "c1", "X-Idem": "k1",
-	} {
+	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
 	resp, err := client(t).Do(req)
@@ -235,6 +232,16 @@ func TestStubRecordsHeadersByTheirNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+}
+
+// A service may pass its ids on in other headers.
+func TestStubRecordsHeadersByTheirNames(t *testing.T) {
+	c := stubConfig(subject.Route{})
+	c.Stubs[0].RequestID, c.Stubs[0].IdempotencyKey = "X-Correlation-Id", "X-Idem"
+	a, rec := start(t, c)
+	charge(t, a, map[string]string{
+		"X-Request-Id": "other", "Idempotency-Key": "other", "x-correlation-id": "c1", "X-Idem": "k1",
+	})
 	flush(t, a)
 	got := calls(rec)
 	if len(got) != 1 || got[0].RequestID != "c1" || got[0].IdempotencyKey != "k1" {
@@ -248,15 +255,7 @@ func TestStubRecordsTraces(t *testing.T) {
 	for _, headers := range []map[string]string{
 		{"traceparent": "w"}, {"b3": "b"}, {"X-B3-TraceId": "t", "X-B3-SpanId": "s"}, {"uber-trace-id": "u"},
 	} {
-		req := request(t, "POST", "http://"+a.Dependency("payments").ProxyAddress()+"/charges", "{}")
-		for name, value := range headers {
-			req.Header.Set(name, value)
-		}
-		resp, err := client(t).Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
+		charge(t, a, headers)
 	}
 	flush(t, a)
 	var got [][3]string

@@ -70,36 +70,29 @@ func (e *Environment) holds(ctx context.Context, i *journal.Image) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, made.remove(context.WithoutCancel(ctx))) }()
-	has := func(path string) (bool, error) {
-		s, err := e.engine.client.ContainerStatPath(ctx, made.id, client.ContainerStatPathOptions{Path: path})
+	if i.Tools, err = made.among(ctx, tools); err != nil {
+		return err
+	}
+	found, err := made.among(ctx, bundles)
+	if len(found) > 0 {
+		i.Certificates = found[0]
+	}
+	return err
+}
+
+// among are those of some paths that the container has.
+func (b *box) among(ctx context.Context, paths []string) (found []string, err error) {
+	for _, path := range paths {
+		s, err := b.engine.client.ContainerStatPath(ctx, b.id, client.ContainerStatPathOptions{Path: path})
 		switch {
 		case errdefs.IsNotFound(err):
-			return false, nil
 		case err != nil:
-			return false, fmt.Errorf("look for %s in image %s: %w", path, i.Name, err)
-		}
-		return s.Stat.Name != "", nil
-	}
-	for _, path := range tools {
-		found, err := has(path)
-		if err != nil {
-			return err
-		}
-		if found {
-			i.Tools = append(i.Tools, path)
+			return nil, fmt.Errorf("look for %s in a container: %w", path, err)
+		case s.Stat.Name != "":
+			found = append(found, path)
 		}
 	}
-	for _, path := range bundles {
-		found, err := has(path)
-		if err != nil {
-			return err
-		}
-		if found {
-			i.Certificates = path
-			break
-		}
-	}
-	return nil
+	return found, nil
 }
 
 // Confine implements [environment.Contained].
